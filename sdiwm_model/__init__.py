@@ -1,0 +1,1 @@
+"""SD-IWM: a small latent world model, its offline work and its runtimes."""
