@@ -1,0 +1,1 @@
+"""Runtimes: what executes an exported bundle on a robot or a PC."""

@@ -1,0 +1,47 @@
+"""The seam between a bundle and whatever executes it (torch, ONNX Runtime, generated C++)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
+
+if TYPE_CHECKING:
+    from sdiwm_model.checkpoint import Manifest
+
+BACKENDS = ("torch", "onnx", "native")
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A loaded bundle. Methods raise SdiwmError on a wrong shape, dtype or a value not finite."""
+
+    manifest: Manifest
+    backend: str
+
+    def encode_image(self, image: NDArray[np.uint8]) -> Array:
+        """image (64, 64, 3) RGB -> features (E,) in [-1, 1]; run at the camera's rate."""
+        ...
+
+    def fuse(self, features: Array, proprio: Array) -> Array:
+        """features (E,), proprio (P,) in rad and rad/s -> latent z (Z,); run every tick."""
+        ...
+
+    def condition(self, instruction: str) -> Array:
+        """A sentence -> c (C,); InstructionError where it names none of the goals."""
+        ...
+
+    def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
+        """A planner on this runtime's dynamics; the same seed gives the same plans."""
+        ...
+
+    def rollout(self, z: Array, actions: Array, c: Array) -> Array:
+        """z (Z,), actions (T, A), c (C,) -> imagined latents (T, Z)."""
+        ...
+
+    def probe(self, z: Array) -> Array:
+        """latents (..., Z) -> linear estimate of the task's state (..., S), for pictures."""
+        ...
