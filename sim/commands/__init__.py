@@ -1,0 +1,1 @@
+"""Subcommands of `sdiwm` that need the simulator."""

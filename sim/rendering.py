@@ -1,0 +1,47 @@
+"""Headless MuJoCo rendering with everything expensive turned off."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.errors import SdiwmError
+
+_EXPENSIVE = (
+    mujoco.mjtRndFlag.mjRND_SHADOW,
+    mujoco.mjtRndFlag.mjRND_REFLECTION,
+    mujoco.mjtRndFlag.mjRND_SKYBOX,
+    mujoco.mjtRndFlag.mjRND_HAZE,
+    mujoco.mjtRndFlag.mjRND_CULL_FACE,
+)
+
+
+class Camera:
+    """One square offscreen camera of a model.
+
+    Args:
+        model: the compiled MuJoCo model.
+        camera: name of a camera in it.
+        size: edge of the picture in pixels.
+
+    Raises:
+        SdiwmError: no OpenGL library can be used.
+    """
+
+    def __init__(self, model: mujoco.MjModel, camera: str, size: int) -> None:
+        self._camera = camera
+        try:
+            self._renderer = mujoco.Renderer(model, size, size)
+        except Exception as error:  # PyOpenGL raises a different type for every missing library
+            raise SdiwmError(
+                f"cannot render: no working OpenGL ({error}); on Debian or Ubuntu run "
+                "'apt-get install libegl1 libgl1-mesa-dri', or set MUJOCO_GL=osmesa"
+            ) from error
+        for flag in _EXPENSIVE:
+            self._renderer.scene.flags[flag] = False
+
+    def render(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """The picture now, (size, size, 3) RGB."""
+        self._renderer.update_scene(data, self._camera)
+        return self._renderer.render()

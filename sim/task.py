@@ -1,0 +1,109 @@
+"""What the rest of the project may assume of a simulated task, and how to get one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.errors import SdiwmError
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has happened in an episode so far.
+
+    ``wrong_target``: another target was held as long as success asks. ``passed_over_wrong``:
+    the fingertip came within the success radius of another target, however briefly.
+    """
+
+    success: bool
+    wrong_target: bool
+    passed_over_wrong: bool
+    time_to_success: float | None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A simulated robot with a camera, commanded by actions in [-1, 1] and told a goal in words.
+
+    Shapes: ``proprio`` (P,), ``action`` (A,), ``state`` (S,); see `sdiwm_sim.tasks.reach`.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    action_limit: Array
+    goals: tuple[str, ...]
+    physics_dt: float
+    camera_period: float
+    time_limit: float
+
+    @property
+    def instruction(self) -> str:
+        """The sentence of this episode."""
+
+    @property
+    def goal(self) -> int | None:
+        """Index into ``goals`` of the target that counts as success."""
+
+    @property
+    def time(self) -> float:
+        """Seconds since `reset`."""
+
+    def reset(self, seed: int, goal: int | None = None, instruction: str | None = None) -> None:
+        """Lay out a new episode; the same seed gives the same one."""
+
+    def set_goal(self, goal: int | None, instruction: str | None = None) -> None:
+        """Change the named target while the arm moves; hold timers start anew."""
+
+    def step(self, action: Array) -> None:
+        """Hold ``action`` (A,), clipped to [-1, 1], for one physics tick."""
+
+    def proprio(self) -> Array:
+        """Joint positions (rad) then velocities (rad/s), (P,)."""
+
+    def render(self, size: int = 64) -> NDArray[np.uint8]:
+        """The task's camera, (size, size, 3) RGB."""
+
+    def state(self) -> Array:
+        """Privileged state (S,) for evaluation: fingertip, joints, object positions."""
+
+    def fingertip(self) -> Array:
+        """World position (3,) in metres."""
+
+    def goal_distances(self) -> Array:
+        """Metres from the fingertip to the goal point of each target, (len(goals),)."""
+
+    def outcome(self) -> Outcome:
+        """What has happened since `reset` or `set_goal`."""
+
+    def expert_action(self, goal: int | None = None) -> Array:
+        """The scripted oracle's action (A,) towards ``goal`` (default: the named one)."""
+
+    def project(self, points: Array, size: int) -> Array:
+        """Pixel coordinates (N, 2), x right and y down, of world points (N, 3)."""
+
+
+def _reach() -> Task:
+    from sdiwm_sim.tasks.reach import ReachTask
+
+    return ReachTask()
+
+
+TASKS: dict[str, Callable[[], Task]] = {"reach": _reach}
+
+
+def make_task(name: str) -> Task:
+    """Build a task.
+
+    Raises:
+        SdiwmError: the name is not a known task.
+    """
+    if name not in TASKS:
+        raise SdiwmError(f"unknown task '{name}': choose one of {', '.join(sorted(TASKS))}")
+    return TASKS[name]()

@@ -1,0 +1,194 @@
+"""Task `reach`: touch the coloured puck that the instruction names.
+
+A four-joint arm stands at the edge of a table with four coloured pucks at random places. The
+action is a joint velocity scaled to [-1, 1]. The goal point of a puck lies 1 cm above it, plus
+the fingertip's radius. Success: the fingertip stays within 2.5 cm of the named puck's goal point
+for 0.3 s, within 6 s.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_sim.rendering import Camera
+from sdiwm_sim.task import Array, Outcome
+from sdiwm_sim.tasks.instructions import train_instructions
+
+SUCCESS_RADIUS = 0.025  # m
+HOLD_TIME = 0.3  # s
+PUCK_TOP = 0.01  # m
+GOAL_HEIGHT = PUCK_TOP + 0.02  # m: 1 cm of air below a fingertip of 1 cm radius
+PUCK_RADIUS_RANGE = (0.18, 0.38)  # m from the base
+PUCK_ANGLE_RANGE = (-0.95, 0.95)  # rad
+PUCK_SPACING = 0.095  # m between centres
+HOME = np.array([0.0, 1.25, -1.75, -0.6])
+HOME_SPREAD = np.array([1.1, 0.35, 0.45, 0.5])
+LINKS = (0.2, 0.2, 0.08)  # m: upper arm, forearm, hand
+SHOULDER_HEIGHT = 0.12  # m
+HAND_PITCH = -1.3  # rad: the expert's hand points almost straight down
+EXPERT_GAIN = 6.0  # 1/s
+
+
+class ReachTask:
+    """See the module's docstring; the `Task` protocol states the methods."""
+
+    name = "reach"
+    joint_names = ("base_yaw", "shoulder_pitch", "elbow_pitch", "wrist_pitch")
+    goals = ("red", "green", "blue", "yellow")
+    physics_dt = 0.005
+    camera_period = 1 / 30
+    time_limit = 6.0
+    camera_name = "front"
+
+    def __init__(self) -> None:
+        xml = files("sdiwm_sim").joinpath("assets/reach.xml").read_text()
+        self.model = mujoco.MjModel.from_xml_string(xml)
+        self.data = mujoco.MjData(self.model)
+        self.action_limit: Array = self.model.actuator_ctrlrange[:, 1].astype(np.float32)
+        self._tip = self.model.site("fingertip").id
+        self._cameras: dict[int, Camera] = {}
+        self._goal: int | None = None
+        self._instruction = ""
+        self.reset(0)
+
+    @property
+    def instruction(self) -> str:
+        return self._instruction
+
+    @property
+    def goal(self) -> int | None:
+        return self._goal
+
+    @property
+    def time(self) -> float:
+        return float(self.data.time)
+
+    def reset(self, seed: int, goal: int | None = None, instruction: str | None = None) -> None:
+        rng = np.random.default_rng(seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.mocap_pos[:] = _place_pucks(rng, len(self.goals))
+        self._place_arm(rng)
+        chosen = int(rng.integers(len(self.goals))) if goal is None else goal
+        sentences = train_instructions(self.goals[chosen])
+        drawn = sentences[int(rng.integers(len(sentences)))]
+        self.set_goal(chosen, drawn if instruction is None else instruction)
+
+    def _place_arm(self, rng: np.random.Generator) -> None:
+        """A random pose with the hand clear of the table and of every puck."""
+        low, high = self.model.jnt_range.T
+        for _ in range(1000):
+            pose = np.clip(HOME + HOME_SPREAD * rng.uniform(-1, 1, 4), low, high)
+            self.data.qpos[:] = pose
+            mujoco.mj_forward(self.model, self.data)
+            if self.data.ncon == 0 and self.fingertip()[2] > 0.04:
+                return
+        raise SdiwmError("task reach: no free arm pose found; the layout constants contradict")
+
+    def set_goal(self, goal: int | None, instruction: str | None = None) -> None:
+        self._goal = goal
+        if instruction is not None:
+            self._instruction = instruction
+        self._held = np.zeros(len(self.goals))
+        self._visited = np.zeros(len(self.goals), dtype=bool)
+        self._completed = np.zeros(len(self.goals), dtype=bool)
+        self._success_time: float | None = None
+
+    def step(self, action: Array) -> None:
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (4,) or not np.isfinite(action).all():
+            raise SdiwmError(
+                f"task reach: an action must be 4 finite numbers in [-1, 1], got {action!r}"
+            )
+        self.data.ctrl[:] = np.clip(action, -1, 1) * self.action_limit
+        mujoco.mj_step(self.model, self.data)
+        self._watch_targets()
+
+    def _watch_targets(self) -> None:
+        inside = self.goal_distances() < SUCCESS_RADIUS
+        self._held = np.where(inside, self._held + self.physics_dt, 0.0)
+        self._visited |= inside
+        self._completed |= self._held >= HOLD_TIME - 1e-9
+        if self._success_time is None and self._goal is not None and self._completed[self._goal]:
+            self._success_time = self.time
+
+    def outcome(self) -> Outcome:
+        others = np.arange(len(self.goals)) != (-1 if self._goal is None else self._goal)
+        return Outcome(
+            success=self._success_time is not None,
+            wrong_target=bool((self._completed & others).any()),
+            passed_over_wrong=bool((self._visited & others).any()),
+            time_to_success=self._success_time,
+        )
+
+    def proprio(self) -> Array:
+        return np.concatenate([self.data.qpos, self.data.qvel]).astype(np.float32)
+
+    def fingertip(self) -> Array:
+        return self.data.site_xpos[self._tip].astype(np.float32)
+
+    def goal_points(self) -> Array:
+        """Goal point of each puck, (4, 3) m."""
+        points = self.data.mocap_pos.astype(np.float32)
+        points[:, 2] = GOAL_HEIGHT
+        return points
+
+    def goal_distances(self) -> Array:
+        return np.linalg.norm(self.goal_points() - self.fingertip(), axis=1).astype(np.float32)
+
+    def state(self) -> Array:
+        """Fingertip xyz (m), joints (rad), xy of each puck (m): (15,)."""
+        pucks = self.data.mocap_pos[:, :2].ravel()
+        return np.concatenate([self.fingertip(), self.data.qpos, pucks]).astype(np.float32)
+
+    def render(self, size: int = 64) -> NDArray[np.uint8]:
+        if size not in self._cameras:
+            self._cameras[size] = Camera(self.model, self.camera_name, size)
+        return self._cameras[size].render(self.data)
+
+    def expert_action(self, goal: int | None = None) -> Array:
+        chosen = self._goal if goal is None else goal
+        if chosen is None:
+            return np.zeros(4, dtype=np.float32)
+        error = joints_for(self.goal_points()[chosen]) - self.data.qpos
+        return np.clip(EXPERT_GAIN * error / self.action_limit, -1, 1).astype(np.float32)
+
+    def project(self, points: Array, size: int) -> Array:
+        camera = self.model.camera(self.camera_name).id
+        axes = self.data.cam_xmat[camera].reshape(3, 3)
+        local = (np.asarray(points, dtype=np.float64) - self.data.cam_xpos[camera]) @ axes
+        focal = size / 2 / np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
+        x = size / 2 + focal * local[:, 0] / -local[:, 2]
+        y = size / 2 - focal * local[:, 1] / -local[:, 2]
+        return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def joints_for(point: Array) -> NDArray[np.float64]:
+    """Joint angles (4,) that bring the fingertip to ``point`` (3,) with the hand pitched down.
+
+    Two-link inverse kinematics in the arm's vertical plane, elbow up.
+    """
+    yaw = np.arctan2(point[1], point[0])
+    r = np.hypot(point[0], point[1]) - LINKS[2] * np.cos(HAND_PITCH)
+    z = point[2] - SHOULDER_HEIGHT - LINKS[2] * np.sin(HAND_PITCH)
+    cosine = (r * r + z * z - LINKS[0] ** 2 - LINKS[1] ** 2) / (2 * LINKS[0] * LINKS[1])
+    elbow = -np.arccos(np.clip(cosine, -1, 1))
+    shoulder = np.arctan2(z, r) - np.arctan2(
+        LINKS[1] * np.sin(elbow), LINKS[0] + LINKS[1] * np.cos(elbow)
+    )
+    return np.array([yaw, shoulder, elbow, HAND_PITCH - shoulder - elbow])
+
+
+def _place_pucks(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Random puck centres (count, 3) in an annular sector, kept apart by `PUCK_SPACING`."""
+    while True:
+        radius = np.sqrt(rng.uniform(*np.square(PUCK_RADIUS_RANGE), size=count))
+        angle = rng.uniform(*PUCK_ANGLE_RANGE, size=count)
+        xy = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        gaps = np.linalg.norm(xy[:, None] - xy[None], axis=-1)
+        if gaps[np.triu_indices(count, 1)].min() > PUCK_SPACING:
+            return np.concatenate([xy, np.full((count, 1), PUCK_TOP / 2)], axis=1)
