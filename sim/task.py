@@ -82,6 +82,9 @@ class Task(Protocol):
     def outcome(self) -> Outcome:
         """What has happened since `reset` or `set_goal`."""
 
+    def start_near(self, goal: int, rng: np.random.Generator) -> None:
+        """Move the robot to a random place close to the goal, for data collection."""
+
     def expert_action(self, goal: int | None = None) -> Array:
         """The scripted oracle's action (A,) towards ``goal`` (default: the named one)."""
 

@@ -30,7 +30,7 @@ HOME = np.array([0.0, 1.25, -1.75, -0.6])
 HOME_SPREAD = np.array([1.1, 0.35, 0.45, 0.5])
 LINKS = (0.2, 0.2, 0.08)  # m: upper arm, forearm, hand
 SHOULDER_HEIGHT = 0.12  # m
-HAND_PITCH = -1.3  # rad: the expert's hand points almost straight down
+HAND_PITCH_RANGE = (-1.6, -0.9)  # rad: the expert's hand points down, more or less
 EXPERT_GAIN = 6.0  # 1/s
 
 
@@ -72,9 +72,10 @@ class ReachTask:
         rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
         self.data.mocap_pos[:] = _place_pucks(rng, len(self.goals))
+        self._hand_pitch = rng.uniform(*HAND_PITCH_RANGE)
         self._place_arm(rng)
         chosen = int(rng.integers(len(self.goals))) if goal is None else goal
-        sentences = train_instructions(self.goals[chosen])
+        sentences = train_instructions(chosen)
         drawn = sentences[int(rng.integers(len(sentences)))]
         self.set_goal(chosen, drawn if instruction is None else instruction)
 
@@ -150,11 +151,18 @@ class ReachTask:
             self._cameras[size] = Camera(self.model, self.camera_name, size)
         return self._cameras[size].render(self.data)
 
+    def start_near(self, goal: int, rng: np.random.Generator) -> None:
+        """Put the fingertip within about 5 cm of the goal point of puck ``goal``."""
+        low, high = self.model.jnt_range.T
+        point = self.goal_points()[goal] + rng.uniform([-0.04, -0.04, 0.0], [0.04, 0.04, 0.04])
+        self.data.qpos[:] = np.clip(joints_for(point, self._hand_pitch), low, high)
+        mujoco.mj_forward(self.model, self.data)
+
     def expert_action(self, goal: int | None = None) -> Array:
         chosen = self._goal if goal is None else goal
         if chosen is None:
             return np.zeros(4, dtype=np.float32)
-        error = joints_for(self.goal_points()[chosen]) - self.data.qpos
+        error = joints_for(self.goal_points()[chosen], self._hand_pitch) - self.data.qpos
         return np.clip(EXPERT_GAIN * error / self.action_limit, -1, 1).astype(np.float32)
 
     def project(self, points: Array, size: int) -> Array:
@@ -167,20 +175,21 @@ class ReachTask:
         return np.stack([x, y], axis=1).astype(np.float32)
 
 
-def joints_for(point: Array) -> NDArray[np.float64]:
-    """Joint angles (4,) that bring the fingertip to ``point`` (3,) with the hand pitched down.
+def joints_for(point: Array, hand_pitch: float) -> NDArray[np.float64]:
+    """Joint angles (4,) that bring the fingertip to ``point`` (3,), the hand at ``hand_pitch``.
 
-    Two-link inverse kinematics in the arm's vertical plane, elbow up.
+    Two-link inverse kinematics in the arm's vertical plane, elbow up; ``hand_pitch`` in rad
+    above the horizontal.
     """
     yaw = np.arctan2(point[1], point[0])
-    r = np.hypot(point[0], point[1]) - LINKS[2] * np.cos(HAND_PITCH)
-    z = point[2] - SHOULDER_HEIGHT - LINKS[2] * np.sin(HAND_PITCH)
+    r = np.hypot(point[0], point[1]) - LINKS[2] * np.cos(hand_pitch)
+    z = point[2] - SHOULDER_HEIGHT - LINKS[2] * np.sin(hand_pitch)
     cosine = (r * r + z * z - LINKS[0] ** 2 - LINKS[1] ** 2) / (2 * LINKS[0] * LINKS[1])
     elbow = -np.arccos(np.clip(cosine, -1, 1))
     shoulder = np.arctan2(z, r) - np.arctan2(
         LINKS[1] * np.sin(elbow), LINKS[0] + LINKS[1] * np.cos(elbow)
     )
-    return np.array([yaw, shoulder, elbow, HAND_PITCH - shoulder - elbow])
+    return np.array([yaw, shoulder, elbow, hand_pitch - shoulder - elbow])
 
 
 def _place_pucks(rng: np.random.Generator, count: int) -> NDArray[np.float64]:

@@ -1,0 +1,150 @@
+"""A bundle: one folder with a model's weights, its exported forms and a manifest with hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import atomic_path, read_json_object, sha256_of_file, write_json
+from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_model.sizes import ModelSize
+
+if TYPE_CHECKING:
+    from sdiwm_model.world_model import WorldModel
+
+FORMAT_VERSION = 1
+MANIFEST = "model.json"
+WEIGHTS = "model.safetensors"
+REMEDY = "fetch the bundle again, or make it anew with 'sdiwm train' and 'sdiwm export'"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What model.json says.
+
+    task, size     names; ``sizes`` holds the widths of that size
+    dt             seconds of one model step
+    goals          names of the targets, in the order of the grounding logits
+    action_limit   joint velocity at action 1, rad/s
+    planner        default planner settings
+    files          sha256 of every other file of the bundle, by name
+    provenance     command, seed, commit and data that made the weights
+    """
+
+    task: str
+    size: str
+    sizes: ModelSize
+    dt: float
+    goals: tuple[str, ...]
+    action_limit: tuple[float, ...]
+    planner: PlannerSettings
+    text_encoder: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_hash(self) -> str:
+        """16 hexadecimal digits over the names and contents of the bundle's files."""
+        lines = "".join(f"{name} {digest}\n" for name, digest in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Hash every file of ``folder`` and write model.json, atomically."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    digests = {name: sha256_of_file(folder / name) for name in names if name != MANIFEST}
+    content = asdict(manifest) | {"format_version": FORMAT_VERSION, "files": digests}
+    hashed = replace(manifest, files=digests)
+    write_json(folder / MANIFEST, content | {"model_hash": hashed.model_hash})
+
+
+def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
+    """Read model.json and check the hash of every file that it names.
+
+    Raises:
+        SdiwmError: the folder or a file is missing, damaged, tampered with, or of another version.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SdiwmError(f"no model bundle at {folder}: give a folder that holds {MANIFEST}")
+    content = read_json_object(folder / MANIFEST, REMEDY)
+    version = content.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise SdiwmError(
+            f"{folder / MANIFEST}: format_version is {version}, this release reads "
+            f"{FORMAT_VERSION}; upgrade sdiwm_ros, or export the model again with this release"
+        )
+    stated_hash = content.pop("model_hash", None)
+    manifest = _manifest_from(content, folder / MANIFEST)
+    if stated_hash != manifest.model_hash:
+        raise SdiwmError(f"{folder / MANIFEST}: model_hash does not match 'files'; {REMEDY}")
+    if check_files:
+        _check_files(folder, manifest)
+    return manifest
+
+
+def _manifest_from(content: dict[str, Any], path: Path) -> Manifest:
+    try:
+        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in content["sizes"].items()}
+        return Manifest(
+            **content
+            | {
+                "sizes": ModelSize(**sizes),
+                "goals": tuple(content["goals"]),
+                "action_limit": tuple(content["action_limit"]),
+                "planner": PlannerSettings(**content["planner"]),
+            }
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SdiwmError(f"{path}: a field is missing or unknown ({error}); {REMEDY}") from None
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise SdiwmError(f"{path} is missing from the bundle; {REMEDY}")
+        if sha256_of_file(path) != digest:
+            raise SdiwmError(f"{path} is damaged or was changed: its sha256 differs; {REMEDY}")
+
+
+def save_weights(path: Path, model: WorldModel) -> None:
+    """Write a model's state dict as safetensors, atomically."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        save_file({name: t.contiguous() for name, t in model.state_dict().items()}, temporary)
+
+
+def load_weights(path: Path, model: WorldModel) -> None:
+    """Load a state dict written by `save_weights` into ``model``.
+
+    Raises:
+        SdiwmError: the file is missing, truncated, or belongs to a model of another shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise SdiwmError(f"{path} is missing; {REMEDY}") from None
+    except SafetensorError as error:
+        raise SdiwmError(f"{path} is truncated or damaged ({error}); {REMEDY}") from None
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise SdiwmError(f"{path} holds a model of another shape ({reason}); {REMEDY}") from None
+
+
+def load_model(folder: Path | str) -> tuple[WorldModel, Manifest]:
+    """The float model of a bundle, in evaluation mode, and its manifest."""
+    from sdiwm_model.world_model import WorldModel
+
+    manifest = read_manifest(folder)
+    model = WorldModel(manifest.sizes)
+    load_weights(Path(folder) / WEIGHTS, model)
+    return model.eval(), manifest

@@ -1,0 +1,48 @@
+"""The world model: encoder, dynamics, language and heads under one roof."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sdiwm_model.dynamics import Dynamics
+from sdiwm_model.encoder import Fusion, ImageEncoder
+from sdiwm_model.heads import GoalHead
+from sdiwm_model.language import LanguageFusion
+from sdiwm_model.sizes import ModelSize
+
+COST_UNIT = 0.1  # m: the cost head predicts the distance to the goal in units of 10 cm
+
+
+class WorldModel(nn.Module):
+    """Everything that is trained; a bundle's model.safetensors is its state dict.
+
+    vision     picture -> features, at the camera's rate
+    fusion     features, proprioception -> z, at every tick
+    dynamics   z, action, c -> next z, one model step
+    cost       z, c -> distance to the named goal, in units of `COST_UNIT`
+    value      z, c -> discounted cost to go, in the same unit
+    language   text tokens -> c, once per instruction
+    joints     z -> normalised proprioception, a training loss that needs no labels
+    probe      z -> privileged state, fitted after training, for evaluation and pictures
+    """
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__()
+        self.size = size
+        self.vision = ImageEncoder(size)
+        self.fusion = Fusion(size)
+        self.dynamics = Dynamics(size)
+        self.cost = GoalHead(size)
+        self.value = GoalHead(size)
+        self.language = LanguageFusion(size)
+        self.joints = nn.Linear(size.latent, size.proprio)
+        self.probe = nn.Linear(size.latent, size.state)
+
+    def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:
+        """Open loop: z (B, Z), actions (B, T, A), c (B, C) -> predicted latents (B, T, Z)."""
+        latents = []
+        for action in actions.unbind(dim=1):
+            z = self.dynamics(z, action, c)
+            latents.append(z)
+        return torch.stack(latents, dim=1)

@@ -1,0 +1,95 @@
+"""How the robot moves while data is collected: one small class a behaviour.
+
+The mixture matters more than any single one: random motion teaches the dynamics, scripted motion
+visits the places a planner will visit, wrong targets and near-target starts teach the cost where
+it decides.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from sdiwm_sim.task import Array, Task
+
+
+class Behaviour(Protocol):
+    """Chooses an action for each model step of an episode."""
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        """Called once after the task's reset; may move the robot."""
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        """The action (A,) in [-1, 1] to hold during the next model step."""
+
+
+class SmoothNoise:
+    """First-order autoregressive noise with unit variance, (A,)."""
+
+    def __init__(self, size: int, smoothness: float) -> None:
+        self._smoothness = smoothness
+        self._value = np.zeros(size)
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        fresh = np.sqrt(1 - self._smoothness**2) * rng.normal(size=self._value.shape)
+        self._value = self._smoothness * self._value + fresh
+        return self._value
+
+
+class Random:
+    """Smooth random velocities of a random amplitude, with pauses."""
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.5, 0.97))
+        self._amplitude = rng.uniform(0.3, 1.2)
+        self._pausing = False
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        if rng.random() < 0.03:
+            self._pausing = not self._pausing and rng.random() < 0.3
+        action = self._amplitude * self._noise.draw(rng)
+        return np.clip(0 * action if self._pausing else action, -1, 1).astype(np.float32)
+
+
+class NoisyScripted:
+    """The expert with noise; some time after arriving it leaves for another target.
+
+    Args:
+        wrong_target: go to targets other than the named one.
+    """
+
+    def __init__(self, wrong_target: bool = False) -> None:
+        self._wrong_target = wrong_target
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.95))
+        self._amplitude = rng.uniform(0.05, 0.6)
+        self._goal = self._another(task, rng) if self._wrong_target else task.goal
+        self._patience = rng.uniform(0.03, 0.1)
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        arrived = task.goal_distances()[self._goal] < 0.03
+        if arrived and rng.random() < self._patience:
+            self._goal = self._another(task, rng)
+        action = task.expert_action(self._goal) + self._amplitude * self._noise.draw(rng)
+        return np.clip(action, -1, 1).astype(np.float32)
+
+    def _another(self, task: Task, rng: np.random.Generator) -> int:
+        others = [goal for goal in range(len(task.goals)) if goal != task.goal]
+        return int(rng.choice(others))
+
+
+class NearTarget:
+    """Starts close to a target and makes small moves around it, now and then to its point."""
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        self._goal = int(rng.integers(len(task.goals)))
+        task.start_near(self._goal, rng)
+        self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.9))
+        self._amplitude = rng.uniform(0.1, 0.6)
+        self._pull = rng.uniform(0.0, 0.5)
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        pull = self._pull * task.expert_action(self._goal)
+        return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
