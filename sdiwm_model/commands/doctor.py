@@ -49,7 +49,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One part: how to probe it (returns a detail or raises MissingError), who needs it, the remedy."""
+    """One part: how to probe it (a detail or MissingError), who needs it, how to get it."""
 
     name: str
     probe: Callable[[], str]
