@@ -66,7 +66,13 @@ TRAIN_DISTRACTIONS = (
     "{x} but avoid {d}", "{x}, never {d}", "stay away from {d} and {x}", "instead of {d}, {x}",
     "not {d} but {o}", "{x}. leave {d} where it is.", "no, not {d}. {x}.", "{x}, ignore {d}",
     "without touching {d}, {x}", "{x} beside {d}", "{x} next to {d}", "{x}, it is near {d}",
-    "you touched {d}, now {x}", "stop going to {d} and {x}", "wrong, that is {d}, {x}",
+    "you touched {d}, now {x}", "let {d} rest and {x}", "{x} while staying away from {d}",
+    "{x} without hitting {d}", "{x} no matter what {d} does", "don't bother with {d}, {x}",
+    "{x}, but keep your distance from {d}", "let {d} stay and {x}", "i don't want {d}, i want {o}",
+    "{x}, unlike {d}", "{o}, unlike {d}, should be touched", "leave {d} alone and {x}",
+    "it is not {d}, it is {o}", "do not mind {d}, {x}", "never {d}, always {o}", "{o} over {d}",
+    "{x} even if {d} is closer", "{d} is wrong, {o} is right", "{d} was last time, now {x}",
+    "stop going to {d} and {x}", "wrong, that is {d}, {x}",
 )  # fmt: skip
 
 HELDOUT_ACTIONS = (
@@ -125,7 +131,7 @@ def _train_sentence(rng: random.Random, goal: int) -> str:
     return rng.choice(TRAIN_DISTRACTIONS).format(x=action, o=wanted, d=other)
 
 
-def train_instructions(goal: int, count: int = 400) -> list[str]:
+def train_instructions(goal: int, count: int = 600) -> list[str]:
     """`count` different sentences that ask for goal 0..3, the plainest one first."""
     rng = random.Random(f"train {GOALS[goal]}")
     sentences = {f"touch the {GOALS[goal]} target": None, GOALS[goal]: None}

@@ -75,7 +75,38 @@ TRAIN_PRESENT_FORMS = (
     "throw the {t} ball", "the {t} team won the match", "where is the {t} puck",
     "how far away is the {t} target", "put the {t} block into the box",
 )  # fmt: skip
+TRAIN_OTHER_VERBS = (
+    "pick up", "open", "close", "wash", "throw", "bring me", "buy", "sell", "clean", "paint",
+    "put away", "lift", "pull", "fill", "empty", "hang up", "cut", "sew", "peel", "drive", "ride",
+    "push", "turn off", "turn on", "carry", "drop", "break", "hide", "eat", "read", "find me",
+    "give her", "move", "fix", "store", "order", "wrap", "draw", "where is", "who took", "fold up",
+)  # fmt: skip
+TRAIN_OTHER_NOUNS = (
+    "cup", "door", "towel", "car", "bottle", "book", "box", "chair", "shoe", "pen", "bag", "hat",
+    "window", "drawer", "house", "bowl", "blanket", "ball", "truck", "shirt", "flower", "apple",
+    "pepper", "fish", "bird", "sock", "kettle", "lamp", "ribbon", "balloon", "envelope", "curtain",
+    "tractor", "phone", "bucket", "boat", "pillow", "notebook", "sofa", "carpet", "train", "wire",
+)  # fmt: skip
+TRAIN_OTHER_SCENES = (
+    "a {t} {o} stood by the road", "the {t} {o} is mine", "she lost her {t} {o}", "the {o} is {t}",
+    "there is a {t} {o} in the garden", "we painted the {o} {t}", "his {o} turned {t}",
+    "the {t} {o} costs too much", "someone left a {t} {o} here", "{t} is the colour of my {o}",
+    "the {t} {o} fell over", "i saw two {t} {o}s yesterday", "dye the {o} {t}",
+)  # fmt: skip
+TRAIN_OTHER_COUNT = 360
+TRAIN_PROHIBITIONS = (
+    "do not {v} the {t} {n}", "don't {v} the {t} {n}", "never {v} the {t} {n}",
+    "under no circumstances {v} the {t} {n}", "you must not {v} the {t} {n}",
+    "stay away from the {t} {n}", "avoid the {t} {n}", "keep off the {t} {n}",
+    "keep your distance from the {t} {n}", "steer away from the {t} {n}", "not the {t} {n}",
+    "stop before the {t} {n}", "leave the {t} {n} alone", "ignore the {t} {n}",
+    "please don't {v} {t}", "be careful not to {v} the {t} {n}", "the {t} {n} is off limits",
+)  # fmt: skip
+TRAIN_PROHIBITION_COUNT = 200
 TRAIN_PAIR_FORMS = (
+    "first {t}, then {u}", "go to {t}, later to {u}", "{t} and also {u}", "after {t} comes {u}",
+    "start with {t} and finish with {u}", "touch {t} before {u}", "{t} then {u}", "{t}, {u}",
+    "{t} or maybe {u}", "either {t} or {u}", "tap {t} followed by {u}", "{t} together with {u}",
     "touch the {t} target and the {u} target", "go to {t} and {u}", "touch {t} or {u}",
     "neither {t} nor {u}", "touch the {t} puck and then the {u} puck", "{t} and {u}",
     "both the {t} and the {u} one", "not {t} and not {u}", "avoid the {t} and the {u} one",
@@ -139,10 +170,35 @@ def _absent_commands() -> list[str]:
     return commands
 
 
+def _other_things() -> list[str]:
+    """The right colours on things that are not on the table."""
+    rng = random.Random("other things")
+    found = []
+    for _ in range(TRAIN_OTHER_COUNT):
+        colour, thing = rng.choice(TABLE_COLOURS), rng.choice(TRAIN_OTHER_NOUNS)
+        if rng.random() < 0.7:
+            article = rng.choice(("the", "the", "a", "my", "that"))
+            found.append(f"{rng.choice(TRAIN_OTHER_VERBS)} {article} {colour} {thing}")
+        else:
+            found.append(rng.choice(TRAIN_OTHER_SCENES).format(t=colour, o=thing))
+    return found
+
+
+def _prohibitions() -> list[str]:
+    """What not to touch, without a word on what to touch."""
+    rng = random.Random("prohibitions")
+    nouns = ("target", "puck", "disc", "circle", "one", "button", "marker", "object")
+    verbs = ("touch", "go to", "tap", "press", "reach for", "hit", "poke", "move to")
+    found = []
+    for _ in range(TRAIN_PROHIBITION_COUNT):
+        words = {"v": rng.choice(verbs), "n": rng.choice(nouns), "t": rng.choice(TABLE_COLOURS)}
+        found.append(rng.choice(TRAIN_PROHIBITIONS).format(**words))
+    return found
+
+
 def unrelated_instructions() -> list[str]:
     """Sentences of the training set that must be refused."""
-    sentences = list(TRAIN_SENTENCES)
-    sentences += _absent_commands()
+    sentences = [*TRAIN_SENTENCES, *_absent_commands(), *_other_things(), *_prohibitions()]
     sentences += [form.format(t=t) for form in TRAIN_PRESENT_FORMS for t in TABLE_COLOURS]
     for form in TRAIN_PAIR_FORMS:
         sentences += [form.format(t=t, u=u) for t, u in itertools.permutations(TABLE_COLOURS, 2)]
