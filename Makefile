@@ -1,0 +1,33 @@
+# `make demo` and `make test` do all set-up on a bare Debian 12 or Ubuntu 24.04; see README.md.
+# PYTHON=python3.12 chooses the interpreter, ARGS='--say "touch the blue target"' reaches the demo.
+
+BIN := .venv/bin
+READY := .venv/.ready
+PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/sdiwm demo $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) build/typing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(PACKAGES:%=--package %)
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# One stamp for all set-up: made again only when what is to be installed has changed.
+$(READY): setup.py constraints.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" scripts/setup.sh
+	touch $@
+
+# mypy finds the packages by folder name, and sim/ is installed as sdiwm_sim.
+build/typing:
+	mkdir -p $@
+	ln -sfn ../../sdiwm_model ../../sdiwm_ros $@
+	ln -sfn ../../sim $@/sdiwm_sim
