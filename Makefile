@@ -22,7 +22,7 @@ clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One stamp for all set-up: made again only when what is to be installed has changed.
-$(READY): setup.py constraints.txt scripts/setup.sh
+$(READY): pyproject.toml setup.py constraints.txt scripts/setup.sh
 	PYTHON="$(PYTHON)" scripts/setup.sh
 	touch $@
 

@@ -83,5 +83,6 @@ pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet)
 echo "setup: installing torch, MuJoCo, ROS 2 and sdiwm into .venv (2.6 GB, some minutes)"
 # shellcheck disable=SC2046 # two words or none
 "${pip[@]}" install -c constraints.txt $(torch_index) setuptools torch
-"${pip[@]}" install -c constraints.txt --no-build-isolation --editable '.[all,development]'
+"${pip[@]}" install -c constraints.txt --use-pep517 --no-build-isolation \
+    --editable '.[all,development]'
 echo "setup: done"
