@@ -1,0 +1,1 @@
+"""Subcommands of `sdiwm` that drive the ROS 2 graph."""

@@ -1,0 +1,72 @@
+"""The health of a node as diagnostic_msgs/DiagnosticArray, once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from sdiwm_ros.messages import time_message
+from sdiwm_ros.signals import now_ns
+
+PERIOD = 1.0  # s
+
+
+class Level(IntEnum):
+    """The levels of diagnostic_msgs."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a node says of itself: a sentence, and figures with their unit in the key."""
+
+    level: Level
+    message: str
+    values: dict[str, object] = field(default_factory=dict)
+
+
+class DiagnosticsPublisher:
+    """Publishes `assess()` on /diagnostics every second, and at once where told."""
+
+    def __init__(self, node: Node, hardware: str, assess: Callable[[], Health]) -> None:
+        self._name = node.get_name()
+        self._hardware = hardware
+        self._assess = assess
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        node.create_timer(PERIOD, self.publish)
+
+    def publish(self) -> None:
+        health = self._assess()
+        status = DiagnosticStatus(
+            level=bytes([health.level]),
+            name=self._name,
+            message=health.message,
+            hardware_id=self._hardware,
+            values=[KeyValue(key=k, value=_text(v)) for k, v in health.values.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = time_message(now_ns())
+        self._publisher.publish(message)
+
+
+def read_diagnostics(message: DiagnosticArray) -> dict[str, Health]:
+    """-> the health of each node in the message, values as text."""
+    return {
+        status.name: Health(
+            Level(min(status.level[0], Level.ERROR)),
+            status.message,
+            {pair.key: pair.value for pair in status.values},
+        )
+        for status in message.status
+    }
+
+
+def _text(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,139 @@
+"""Starts the nodes as processes of their own, without `ros2`, and always ends them. ROS-free."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.configuration import NODES, share_file
+
+PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
+
+
+def private_environment() -> dict[str, str]:
+    """Environment for a graph that meets no other: a domain of its own, this host only."""
+    return os.environ | {
+        "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def node_command(node: str, parameter_file: Path) -> list[str]:
+    """How a node is started: its module, with the shipped parameters and those of the run."""
+    command = [sys.executable, "-m", f"sdiwm_ros.nodes.{node}", "--ros-args"]
+    for path in (share_file("config/control.yaml"), parameter_file):
+        command += ["--params-file", str(path)]
+    return command
+
+
+class Graph:
+    """The node processes of one run; as a context manager it leaves none behind.
+
+    Args:
+        parameters: changes to config/control.yaml, by node and parameter.
+        environment: of every process; see `private_environment`.
+        log_folder: where each node's output goes, `<node>.log`.
+        commands: how each node is started, where not by `node_command`.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Mapping[str, Any]],
+        environment: Mapping[str, str],
+        log_folder: Path,
+        nodes: Sequence[str] = NODES,
+    ) -> None:
+        self._parameters = parameters
+        self._environment = dict(environment)
+        self._logs = log_folder
+        self._nodes = nodes
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._scratch = tempfile.TemporaryDirectory(prefix="sdiwm-")
+
+    def __enter__(self) -> Graph:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        try:
+            for node in self._nodes:
+                self._start(node)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start(self, node: str) -> None:
+        path = Path(self._scratch.name) / f"{node}.yaml"
+        changes = dict(self._parameters.get(node, {}))
+        path.write_text(yaml.safe_dump({node: {"ros__parameters": changes}}))
+        with (self._logs / f"{node}.log").open("wb") as log:
+            self._processes[node] = subprocess.Popen(
+                self.command(node, path),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C goes to the parent alone, which then stops us
+            )
+
+    def command(self, node: str, parameter_file: Path) -> list[str]:
+        return node_command(node, parameter_file)
+
+    def check(self) -> None:
+        """Raise SdiwmError, with the node's own words, where a node has ended."""
+        for node, process in self._processes.items():
+            status = process.poll()
+            if status is not None:
+                raise SdiwmError(self._last_words(node, status))
+
+    def _last_words(self, node: str, status: int) -> str:
+        lines = (self._logs / f"{node}.log").read_text(errors="replace").splitlines()
+        for line in reversed(lines):
+            if line.startswith("sdiwm: error: "):
+                return line.removeprefix("sdiwm: error: ")
+        said = lines[-1] if lines else "it said nothing"
+        return f"node {node} ended with status {status}: {said} (see {self._logs / node}.log)"
+
+    def signal(self, node: str, number: signal.Signals) -> None:
+        """Send a signal to one node."""
+        self._processes[node].send_signal(number)
+
+    def wait(self, node: str, timeout: float = PATIENCE) -> int:
+        """Wait for one node to end; its exit status."""
+        return self._processes[node].wait(timeout)
+
+    def stop(self) -> None:
+        """End every node: SIGINT, and SIGKILL for one that does not answer."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + PATIENCE
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._scratch.cleanup()

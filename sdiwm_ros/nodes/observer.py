@@ -1,0 +1,86 @@
+"""Node `observer`: camera at 30 Hz and joint states at 200 Hz in, one latent a joint state out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float32MultiArray
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.messages import latent_message, read_image, read_joint_state, stamp_of
+from sdiwm_ros.models import RuntimeLoader, load_named_runtime
+from sdiwm_ros.observation import Observer
+from sdiwm_ros.parameters import declare
+from sdiwm_ros.process import NEWEST, HostedNode, run_node
+from sdiwm_ros.realtime import Samples, prefer_this_process
+from sdiwm_ros.signals import Latent, now_ns
+
+
+class ObserverNode(HostedNode):
+    """Publishes an empty latent for an observation it refuses, so that the planner stops."""
+
+    def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
+        super().__init__("observer")
+        parameters = declare(self)
+        runtime = load(parameters)
+        self._observer = Observer(runtime, parameters["image_timeout"])
+        self._scheduling = prefer_this_process(parameters["realtime_priority"])
+        self._problem = ""
+        self._refused = 0
+        self._latents = 0
+        self._delay_ms = Samples(2048)
+        self._latent = self.create_publisher(Float32MultiArray, "latent", NEWEST)
+        self.create_subscription(Image, "camera/image_raw", self._on_image, NEWEST)
+        self.create_subscription(JointState, "joint_states", self._on_joints, NEWEST)
+        self._diagnostics = DiagnosticsPublisher(self, runtime.manifest.model_hash, self._assess)
+
+    def _on_image(self, message: Image) -> None:
+        try:
+            self._observer.see(read_image(message), stamp_of(message))
+        except SdiwmError as error:
+            self._refuse(str(error))
+
+    def _on_joints(self, message: JointState) -> None:
+        stamp = stamp_of(message)
+        try:
+            latent = self._observer.feel(read_joint_state(message), stamp)
+        except SdiwmError as error:
+            self._refuse(str(error))
+            self._latent.publish(latent_message(Latent(np.zeros(0, np.float32), stamp)))
+            return
+        self._latent.publish(latent_message(latent))
+        self._latents += 1
+        self._delay_ms.add((now_ns() - stamp) * 1e-6)
+        self._problem = ""
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if reason != self._problem:
+            self._problem = reason
+            self._diagnostics.publish()
+
+    def _assess(self) -> Health:
+        p50, p99 = self._delay_ms.percentiles(50, 99)
+        values = {
+            "latents": self._latents,
+            "refused": self._refused,
+            "latent_delay_p50_ms": p50,
+            "latent_delay_p99_ms": p99,
+            "scheduling": self._scheduling,
+        }
+        if self._problem:
+            return Health(Level.ERROR, self._problem, values)
+        return Health(Level.OK, "observing" if self._latents else "waiting for sensors", values)
+
+
+def main(argv: Sequence[str] | None = None, load: RuntimeLoader = load_named_runtime) -> int:
+    """Run the node until a signal; the exit status."""
+    return run_node(lambda: ObserverNode(load), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

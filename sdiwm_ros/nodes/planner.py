@@ -1,0 +1,162 @@
+"""Node `planner`: latents and a goal in, joint velocity commands out at 200 Hz.
+
+Callbacks only put values into slots. Planning and publishing have a thread each, see
+`sdiwm_ros.control`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from std_msgs.msg import Float32MultiArray, Float64MultiArray
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import write_json
+from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
+from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
+from sdiwm_ros.models import RuntimeLoader, load_named_runtime
+from sdiwm_ros.parameters import declare
+from sdiwm_ros.process import LATCHED, NEWEST, HostedNode, run_node
+from sdiwm_ros.realtime import LatestSlot, Worker, prefer_this_process
+from sdiwm_ros.signals import CommandKind, Latent
+
+PLANNER_FILE = "planner.json"
+
+
+class PlannerNode(HostedNode):
+    """Holds the arm still whenever it has no goal, no fresh observation or a refused one."""
+
+    def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
+        super().__init__("planner")
+        self._given = declare(self)
+        self._runtime = load(self._given)
+        self._death = ""
+        self._scheduling = prefer_this_process(self._given["realtime_priority"])
+        topic = self._given["command_topic"]
+        self._command = self.create_publisher(Float64MultiArray, topic, NEWEST)
+        self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
+        self._build_loops()
+        self.create_subscription(Float32MultiArray, "latent", self._on_latent, NEWEST)
+        self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
+        if self._given["imagined_path_rate"] > 0:
+            self.create_timer(1.0 / self._given["imagined_path_rate"], self._imagine)
+        self._diagnostics = DiagnosticsPublisher(
+            self, self._runtime.manifest.model_hash, self._assess
+        )
+        for worker in self._workers:
+            worker.start()
+
+    def _build_loops(self) -> None:
+        parameters, manifest = self._given, self._runtime.manifest
+        timing = ControlTiming(
+            period=parameters["period"],
+            grace=parameters["grace"],
+            observation_timeout=parameters["observation_timeout"],
+            model_step=manifest.dt,
+        )
+        planner = self._runtime.make_planner(self._planner_settings(), parameters["seed"])
+        self._latents: LatestSlot[Latent | Fault] = LatestSlot()
+        plans: LatestSlot[Planned | Fault] = LatestSlot()
+        limits = np.asarray(manifest.action_limit, dtype=np.float32)
+        self._planning = PlanningLoop(planner, timing, self._latents, plans)
+        self._setpoints = SetpointLoop(
+            limits, timing, plans, lambda command: self._command.publish(command_message(command))
+        )
+        self._workers = [
+            Worker("planning", self._planning.step, self._on_death),
+            Worker("setpoints", self._setpoints.step, self._on_death),
+        ]
+
+    def _planner_settings(self) -> PlannerSettings:
+        """The bundle's settings, with what the parameters change."""
+        changed = {key: self._given[key] for key in ("candidates", "horizon") if self._given[key]}
+        return replace(self._runtime.manifest.planner, **changed)
+
+    def _on_latent(self, message: Float32MultiArray) -> None:
+        try:
+            latent = read_latent(message)
+        except SdiwmError as error:
+            self._latents.put(Fault(str(error)))
+            return
+        if not len(latent.z):
+            self._latents.put(Fault("the observer refused the observation"))
+        elif not np.isfinite(latent.z).all():
+            self._latents.put(Fault("the latent is not finite"))
+        else:
+            self._latents.put(latent)
+
+    def _on_goal(self, message: Float32MultiArray) -> None:
+        try:
+            self._planning.set_goal(read_goal(message))
+        except SdiwmError as error:
+            self.get_logger().warning(str(error))
+
+    def _imagine(self) -> None:
+        """Publish the fingertip path that the model expects of the newest plan."""
+        planned, goal = self._planning.latest
+        if planned is None or goal is None or goal.c is None or self._setpoints.problem:
+            return
+        latents = self._runtime.rollout(planned.latent.z, planned.actions, goal.c)
+        points = self._runtime.probe(np.concatenate([planned.latent.z[None], latents]))[:, :3]
+        self._path.publish(path_message(points, planned.latent.stamp_ns))
+
+    def _on_death(self, error: Exception) -> None:
+        self._death = f"the control loop ended: {type(error).__name__}: {error}"
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._death)
+
+    def _figures(self) -> dict[str, object]:
+        period, plan = self._setpoints.period_ms, self._planning.plan_ms
+        latency = self._setpoints.latency_ms
+        figures: dict[str, object] = {"scheduling": self._scheduling}
+        for name, samples in (("period", period), ("plan", plan), ("latency", latency)):
+            figures[f"{name}_p50_ms"], figures[f"{name}_p99_ms"] = samples.percentiles(50, 99)
+        return figures | {
+            "replans": plan.count,
+            "overruns": self._planning.overruns,
+            "fallbacks": self._setpoints.counts[CommandKind.FALLBACK],
+            "safe_stops": self._setpoints.counts[CommandKind.SAFE],
+            "skipped_latents": self._latents.skipped,
+            "backend": self._runtime.backend,
+        }
+
+    def _assess(self) -> Health:
+        if self._death:
+            return Health(Level.ERROR, self._death, self._figures())
+        problem = self._setpoints.problem
+        if not problem:
+            return Health(Level.OK, "controlling", self._figures())
+        level = Level.WARN if problem.startswith("no goal: waiting") else Level.ERROR
+        return Health(level, f"holding still: {problem}", self._figures())
+
+    def close(self) -> None:
+        """Stop both threads, and only then send the safe command."""
+        for worker in self._workers:
+            worker.stop()
+        self._setpoints.send_safe()
+        self._diagnostics.publish()
+        if self._given["record_to"]:
+            samples = self._planning.plan_ms.values().tolist()
+            figures = {k: v for k, v in self._figures().items() if v == v}
+            write_json(
+                Path(self._given["record_to"]) / PLANNER_FILE, figures | {"plan_ms": samples}
+            )
+        if self._death:
+            raise SdiwmError(f"planner: {self._death}")
+
+
+def main(argv: Sequence[str] | None = None, load: RuntimeLoader = load_named_runtime) -> int:
+    """Run the node until a signal or its own end; the exit status."""
+    return run_node(lambda: PlannerNode(load), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

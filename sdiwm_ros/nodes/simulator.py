@@ -1,0 +1,199 @@
+"""Node `simulator`: a MuJoCo task in real time, with the topics of a real arm and its camera.
+
+The only place in `sdiwm_ros` that knows the simulator. Everything happens in one thread: the
+executor waits for commands until the next tick of 5 ms is due.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray, String
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.episodes import Episodes
+from sdiwm_ros.messages import image_message, joint_state_message, read_command
+from sdiwm_ros.parameters import declare
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, HostedNode, run_node
+from sdiwm_ros.realtime import Deadlines, Samples, prefer_this_process
+from sdiwm_ros.recording import EpisodeRecord
+from sdiwm_ros.safety import CommandGuard, Watchdog
+from sdiwm_ros.signals import CommandKind, now_ns
+
+TaskMaker = Callable[[str], Any]
+
+
+def make_named_task(name: str) -> Any:
+    """Build a task of `sdiwm_sim` by name."""
+    from sdiwm_sim.task import make_task
+
+    return make_task(name)
+
+
+class SimulatorNode(HostedNode):
+    """Steps the task on absolute deadlines; holds the arm when no command comes in time."""
+
+    def __init__(self, make_task: TaskMaker = make_named_task) -> None:
+        super().__init__("simulator")
+        parameters = declare(self)
+        self._size = parameters["image_size"]
+        self._record_to = parameters["record_to"]
+        self._task = make_task(parameters["task"])
+        self._task.render(self._size)  # opens the GL context before any deadline runs
+        self._limits = np.asarray(self._task.action_limit, dtype=np.float64)
+        self._guard = CommandGuard(self._limits)
+        self._watchdog = Watchdog(parameters["command_timeout"])
+        self._velocity = self._guard.stop()
+        self._scheduling = prefer_this_process(parameters["realtime_priority"])
+        self._running = not parameters["wait_for_planner"]
+        self._was_silent = True
+        self._latency_ms = Samples(2048)
+        self._unheard: list[str] = []
+        self._deadlines = Deadlines(self._task.physics_dt)
+        self._since_picture = float("inf")
+        self._open_topics(parameters["command_topic"])
+        self._diagnostics = DiagnosticsPublisher(self, self._task.name, self._assess)
+        self._episodes = Episodes(
+            self._task, parameters["seed"], parameters["episodes"], parameters["instruction"]
+        )
+        self._announce()
+        self._start_clock()
+
+    def _open_topics(self, command_topic: str) -> None:
+        self._image = self.create_publisher(Image, "camera/image_raw", NEWEST)
+        self._joints = self.create_publisher(JointState, "joint_states", NEWEST)
+        self._instruction = self.create_publisher(String, "instruction", LATCHED)
+        self._episode = self.create_publisher(String, "~/episode", COMMANDED)
+        self.create_subscription(Float64MultiArray, command_topic, self._on_command, NEWEST)
+        self.create_subscription(String, "instruction", self._on_instruction, COMMANDED)
+
+    def _announce(self) -> None:
+        """Say the instruction of the current episode."""
+        self._unheard.append(self._task.instruction)
+        self._instruction.publish(String(data=self._task.instruction))
+
+    def _on_instruction(self, message: String) -> None:
+        if message.data in self._unheard:  # our own
+            self._unheard.remove(message.data)
+        elif not self._episodes.exhausted:
+            self._episodes.change(message.data)
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        received = now_ns()
+        record = self._episodes.record
+        try:
+            command = read_command(message)
+        except SdiwmError as error:
+            record.refused_commands += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=1.0)
+            return
+        verdict = self._guard.check(command.velocity)
+        record.refused_commands += verdict.safe_stop
+        self._velocity = verdict.velocity
+        self._watchdog.feed(time.monotonic())
+        if command.kind is CommandKind.PLAN and not self._running:
+            self._running = True
+            self._start_clock()
+        if self._running:
+            record.add_command(received, command)
+        if command.kind is CommandKind.PLAN and command.stamp_ns:
+            self._latency_ms.add((received - command.stamp_ns) * 1e-6)
+
+    def _start_clock(self) -> None:
+        self._deadlines.restart()
+        self._started = time.monotonic()
+        self._ticks = 0
+
+    def idle_for(self) -> float:
+        return self._deadlines.remaining()
+
+    def tick(self) -> None:
+        """Where the next tick is due: step, publish, render if the camera is due."""
+        if self._deadlines.remaining() > 0:
+            return
+        ended = None
+        if self._running and not self._episodes.exhausted:
+            ended = self._episodes.step(self._action(), now_ns())
+            self._ticks += 1
+        stamp = now_ns()
+        self._joints.publish(
+            joint_state_message(self._task.joint_names, self._task.proprio(), stamp)
+        )
+        self._since_picture += self._task.physics_dt
+        if ended is not None:
+            self._report(ended)
+            self._since_picture = float("inf")  # the new layout must be seen at once
+        if self._since_picture >= self._task.camera_period - 1e-9:
+            picture = image_message(self._task.render(self._size), stamp, "camera")
+            self._image.publish(picture)
+            fresh = self._since_picture == float("inf")
+            self._since_picture = 0.0 if fresh else self._since_picture - self._task.camera_period
+        self._deadlines.advance()
+
+    def _action(self) -> np.ndarray:
+        """The commanded velocity as an action (A,) in [-1, 1]; rest where commands ceased."""
+        silent = self._watchdog.expired(time.monotonic())
+        if silent:
+            self._episodes.record.command_timeouts += not self._was_silent
+            self._velocity = self._guard.stop()
+        self._was_silent = silent
+        return (self._velocity / self._limits).astype(np.float32)
+
+    def _report(self, ended: EpisodeRecord) -> None:
+        content = asdict(ended) | {
+            "goals": self._task.goals,
+            "real_time_factor": self._real_time_factor(),
+            "finished": self._episodes.exhausted,
+        }
+        self._episode.publish(String(data=json.dumps(content)))
+        if not self._episodes.exhausted:
+            self._announce()
+
+    def _real_time_factor(self) -> float:
+        """Simulated seconds for each second of wall time since the first episode began."""
+        elapsed = time.monotonic() - self._started
+        return self._ticks * self._task.physics_dt / elapsed if elapsed > 0 else 1.0
+
+    def _assess(self) -> Health:
+        p50, p99 = self._latency_ms.percentiles(50, 99)
+        record = self._episodes.record
+        values = {
+            "episode": self._episodes.current.index,
+            "observation_to_action_p50_ms": p50,
+            "observation_to_action_p99_ms": p99,
+            "overruns": self._deadlines.overruns,
+            "command_timeouts": record.command_timeouts,
+            "refused_commands": record.refused_commands,
+            "scheduling": self._scheduling,
+        }
+        if not self._running:
+            return Health(Level.OK, "waiting for the planner's first command", values)
+        values["real_time_factor"] = self._real_time_factor()
+        if self._watchdog.expired(time.monotonic()):
+            return Health(Level.ERROR, "no command in time: joints held at rest", values)
+        return Health(Level.OK, "simulating", values)
+
+    def close(self) -> None:
+        record = self._episodes.record
+        record.tick_overruns = self._deadlines.overruns
+        record.lost_periods = self._deadlines.lost_periods
+        if self._record_to:
+            record.save(Path(self._record_to))
+
+
+def main(argv: Sequence[str] | None = None, make_task: TaskMaker = make_named_task) -> int:
+    """Run the node until a signal; the exit status."""
+    return run_node(lambda: SimulatorNode(make_task), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What travels between the nodes, and the clock it is stamped with. ROS-free."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+class CommandKind(StrEnum):
+    """Where a command came from: a fresh plan, an earlier plan's next action, or a safe stop."""
+
+    PLAN = "plan"
+    FALLBACK = "fallback"
+    SAFE = "safe"
+
+
+@dataclass(frozen=True)
+class Latent:
+    """z (Z,) and the stamp of the joint state it was fused from; z (0,) was refused."""
+
+    z: Array
+    stamp_ns: int
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Conditioning c (C,), or None where the instruction was refused."""
+
+    c: Array | None
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """Joint velocities (A,) in rad/s; `goal` counts the goals the planner had been given."""
+
+    velocity: NDArray[np.float64]
+    stamp_ns: int
+    kind: CommandKind
+    goal: int
+
+
+def now_ns() -> int:
+    """The clock of every stamp in the graph: the host's system clock, in nanoseconds."""
+    return time.time_ns()
