@@ -35,8 +35,10 @@ missing_packages() {
         missing+=(python3 python3-venv)
     fi
     command -v g++ >/dev/null || missing+=(g++ libc6-dev)
+    # Rendering without a screen: the EGL dispatcher, a driver behind it, and OpenGL's own symbols.
     has_library libEGL.so.1 || missing+=(libegl1)
-    has_library libEGL_mesa.so.0 || has_library libEGL_nvidia.so.0 || missing+=(libegl-mesa0)
+    has_library libEGL_nvidia.so.0 || compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null ||
+        compgen -G '/usr/lib/*/libgallium*.so' >/dev/null || missing+=(libgl1-mesa-dri)
     has_library libOpenGL.so.0 || has_library libGL.so.1 || missing+=(libopengl0)
     echo "${missing[*]}"
 }

