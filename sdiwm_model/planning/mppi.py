@@ -39,10 +39,15 @@ def start_mean(warm_start: Array | None, horizon: int, action_size: int) -> Arra
 def candidate_costs(
     dynamics: Dynamics, z: Array, actions: Array, c: Array, settings: PlannerSettings
 ) -> Array:
-    """J of each candidate (N, H, A) -> (N,): costs, weighted value, weighted smoothness."""
+    """J of each candidate (N, H, A) -> (N,): costs, weighted value, weighted smoothness.
+
+    Raises SdiwmError where the model predicts a NaN or an infinity.
+    """
     costs = dynamics.rollout_cost(z, actions, c, settings.value_weight)
     if settings.smoothness > 0.0:
         costs = costs + settings.smoothness * smoothness_cost(actions)
+    if not np.isfinite(costs).all():
+        raise SdiwmError("The model's predicted costs are not finite: check z, c and the weights.")
     return costs
 
 

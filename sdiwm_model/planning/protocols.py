@@ -79,9 +79,7 @@ class Dynamics(Protocol):
         """z (N, Z), c (C,) -> predicted discounted cost-to-go (N,)."""
         ...
 
-    def rollout_cost(
-        self, z: Array, actions: Array, c: Array, value_weight: float = 1.0
-    ) -> Array:
+    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,).
 
         J = sum_{k=1..H} cost(z_k, c) + value_weight * value(z_H, c).
@@ -108,4 +106,4 @@ def shift_plan(actions: Array, fraction: float) -> Array:
     if not 0.0 <= fraction <= 1.0:
         raise SdiwmError(f"A plan can be shifted by 0 to 1 model steps, not {fraction}.")
     following = np.concatenate([actions[1:], actions[-1:]])
-    return ((1.0 - fraction) * actions + fraction * following).astype(np.float32)
+    return (actions + fraction * (following - actions)).astype(np.float32)

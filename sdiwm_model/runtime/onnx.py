@@ -36,9 +36,7 @@ class OnnxDynamics:
         """z (N, Z), c (C,) -> (N,)."""
         return self._heads.run(["value"], {"z": z, "c": c[None]})[0]
 
-    def rollout_cost(
-        self, z: Array, actions: Array, c: Array, value_weight: float = 1.0
-    ) -> Array:
+    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
         latents = np.repeat(z[None], len(actions), axis=0)
         total = np.zeros(len(actions), np.float32)

@@ -40,9 +40,7 @@ class TorchDynamics:
         return self.model.value(torch.from_numpy(z), torch.from_numpy(c)).numpy()
 
     @torch.inference_mode()
-    def rollout_cost(
-        self, z: Array, actions: Array, c: Array, value_weight: float = 1.0
-    ) -> Array:
+    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
         count = len(actions)
         goal = torch.from_numpy(c)

@@ -64,7 +64,11 @@ TRAIN_FRAMES = (
     "hey robot, can you please {x}", "would you mind if you had to {x}", "you must {x} immediately",
     "my wish is that you {x}", "it is your turn to {x}", "how about you {x}", "machine: {x}",
     "if possible {x}", "be so good as to {x}", "we want you to {x}", "do me a favour and {x}",
-    "among the pucks, {x}", "from here {x}", "{x}, ok?", "then {x}", "it would be nice to {x}", "go ahead and {x}", "{x}, thanks", "slowly {x}",
+    "among the pucks, {x}", "from here {x}", "{x}, ok?", "then {x}", "it would be nice to {x}",
+    "why not {x}", "can't you {x}?",
+    "don't hesitate to {x}", "don't wait, {x}", "whatever happens, {x}", "{x} without delay",
+    "do {x}", "shall we {x}?", "won't you {x}?", "so {x}", "first of all {x}", "{x}, i say",
+    "go ahead and {x}", "{x}, thanks", "slowly {x}",
 )  # fmt: skip
 TRAIN_ORDERS = (
     "{o}", "{o}, please", "{o}: touch it", "{o}, touch it", "{o}, go to it now", "{o} now",
@@ -96,6 +100,8 @@ TRAIN_DISTRACTIONS = (
     "{o}, in contrast to {d}, has to be touched", "i do not mean {d}, i mean {o}",
     "keep away from {d} while you {x}", "last time it was {d}, this time {o}", "{d}? no. {o}!",
     "let {d} lie there and {x}", "move off {d} and {x}", "{o} regardless of {d}",
+    "{x} while {d} stays out of it", "{x} and stay clear of {d}", "{x} as {d} is taken",
+    "{x}, away from {d}", "{x} while avoiding {d}", "do not go near {d} but {x}",
     "{x}, unlike {d}", "{o}, unlike {d}, should be touched", "leave {d} alone and {x}",
     "it is not {d}, it is {o}", "do not mind {d}, {x}", "never {d}, always {o}", "{o} over {d}",
     "{x} even if {d} is closer", "{d} is wrong, {o} is right", "{d} was last time, now {x}",

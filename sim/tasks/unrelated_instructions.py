@@ -94,7 +94,7 @@ TRAIN_OTHER_SCENES = (
     "the {t} {o} costs too much", "someone left a {t} {o} here", "{t} is the colour of my {o}",
     "the {t} {o} fell over", "i saw two {t} {o}s yesterday", "dye the {o} {t}",
 )  # fmt: skip
-TRAIN_OTHER_COUNT = 360
+TRAIN_OTHER_COUNT = 600
 TRAIN_PROHIBITIONS = (
     "do not {v} the {t} {n}", "don't {v} the {t} {n}", "never {v} the {t} {n}",
     "under no circumstances {v} the {t} {n}", "you must not {v} the {t} {n}",
@@ -102,8 +102,12 @@ TRAIN_PROHIBITIONS = (
     "keep your distance from the {t} {n}", "steer away from the {t} {n}", "not the {t} {n}",
     "stop before the {t} {n}", "leave the {t} {n} alone", "ignore the {t} {n}",
     "please don't {v} {t}", "be careful not to {v} the {t} {n}", "the {t} {n} is off limits",
+    "whatever happens, avoid the {t} {n}", "in any case, do not {v} the {t} {n}",
+    "make sure to stay away from {t}", "stay out of the way of the {t} {n}",
+    "at all costs, do not {v} {t}", "get away from the {t} {n}", "at no time {v} the {t} {n}",
+    "nothing must {v} the {t} {n}",
 )  # fmt: skip
-TRAIN_PROHIBITION_COUNT = 250
+TRAIN_PROHIBITION_COUNT = 350
 
 HELDOUT_SENTENCES = tuple(
     """will there be a thunderstorm tonight|how humid is it in singapore|the fog lifts before noon

@@ -1,0 +1,46 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sdiwm_model.errors import InstructionError, SdiwmError
+from sdiwm_model.runtime.conditioning import Conditioner
+from sdiwm_model.text_encoder import TextEncoder
+
+GOALS = ("red", "green", "blue", "yellow")
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return SimpleNamespace(goals=GOALS, text_encoder=TextEncoder().describe())
+
+
+def answering(goal):
+    def fuse(tokens, mask):
+        assert tokens.shape[:2] == mask.shape
+        return np.full((1, 16), 0.5, np.float32), np.eye(5, dtype=np.float32)[goal : goal + 1]
+
+    return fuse
+
+
+def test_a_grounded_sentence_becomes_c(manifest):
+    c = Conditioner(manifest, answering(2)).condition("touch the blue target")
+    assert c.shape == (16,)
+    assert c.dtype == np.float32
+
+
+@pytest.mark.parametrize("said", ["", "   ", "\n\t", None, 7])
+def test_an_empty_instruction_is_refused_with_an_example(manifest, said):
+    with pytest.raises(InstructionError, match='empty.*red, green, blue or yellow.*"touch the red'):
+        Conditioner(manifest, answering(0)).condition(said)
+
+
+def test_an_unrelated_instruction_is_repeated_back_with_the_known_goals(manifest):
+    with pytest.raises(InstructionError, match='"open the door".*red, green, blue or yellow'):
+        Conditioner(manifest, answering(4)).condition("open the door")
+
+
+def test_another_encoder_than_the_models_own_is_refused(manifest):
+    other = SimpleNamespace(goals=GOALS, text_encoder=manifest.text_encoder | {"hash": "0" * 16})
+    with pytest.raises(SdiwmError, match="not the text encoder of this model"):
+        Conditioner(other, answering(0)).condition("touch the red target")
