@@ -1,0 +1,115 @@
+// Model-predictive path integral control in integers: one whole plan, static memory.
+//
+// The definition of every operation is sdiwm_model/compression/integer_planner.py.
+#pragma once
+
+#include <stdint.h>
+
+#include "../kernels/isa.hpp"
+#include "../kernels/tables.hpp"
+#include "goal.hpp"
+#include "rollout.hpp"
+#include "settings.hpp"
+
+namespace sdiwm {
+inline namespace SDIWM_ISA {
+
+constexpr int kMaxBlocks = model::kMaxCandidates / kTile;
+constexpr uint64_t kOctavesQ32 = 1586259972792ull;  // 256 log2(e) 2^32: nats -> 1/256 octaves
+constexpr uint64_t kBeyond = 11;  // temperatures above the best at which a weight is zero
+
+// All that a plan writes to; the caller owns it.
+struct Workspace {
+  StepActions actions[kMaxBlocks][model::kMaxHorizon];
+  alignas(64) int32_t costs[model::kMaxCandidates];
+  alignas(64) int16_t weights[model::kMaxCandidates];
+  int64_t sums[model::kMaxHorizon][4 * model::kActionGroups];
+  Tile tile;
+};
+
+// Candidate 0 is the mean itself, candidate 1 stands still.
+static inline void place_fixed_candidates(const int16_t* mean, StepActions& actions) {
+  for (int a = 0; a < model::kAction; ++a) {
+    actions.value[a / 4][0][a % 4] = static_cast<int8_t>(to_int8(mean[a]));
+    actions.value[a / 4][1][a % 4] = 0;
+  }
+}
+
+// Draws and rolls out the 64 candidates of one block.
+static inline void score_block(const Goal& goal, const PlannerSettings& s, int iteration, int block,
+                               const int16_t* z, const int16_t* mean, Workspace& work) {
+  int32_t* costs = work.costs + block * kTile;
+  for (int c = 0; c < kTile; ++c) costs[c] = 0;
+  NoiseState noise = {};
+  spread_latent(work.tile, z);
+  for (int t = 0; t < s.horizon; ++t) {
+    StepActions& actions = work.actions[block][t];
+    draw_actions(noise, s, block, t, iteration, mean + t * model::kAction, actions);
+    if (block == 0) place_fixed_candidates(mean + t * model::kAction, actions);
+    step(work.tile, goal, actions);
+    add_cost(work.tile, goal, costs);
+  }
+  finish_costs(work.tile, goal, s, work.actions[block], s.horizon, costs);
+}
+
+static inline int32_t best_cost(const int32_t* costs, int n) {
+  int32_t best = costs[0];
+  for (int i = 1; i < n; ++i) best = costs[i] < best ? costs[i] : best;
+  return best;
+}
+
+// weights[i] = 32767 exp(-(costs[i] - best) / temperature) by the table; those beyond n are 0.
+static inline void softmax_weights(const PlannerSettings& s, int32_t best, int padded,
+                                   Workspace& work) {
+  uint64_t total = 0;
+  for (int i = 0; i < s.candidates; ++i) {
+    total += static_cast<uint32_t>(work.costs[i]) - static_cast<uint32_t>(best);
+  }
+  const uint64_t share = total * s.temperature / (static_cast<uint64_t>(s.candidates) << 16);
+  const uint64_t temperature = share > s.temperature_floor ? share : s.temperature_floor;
+  const uint64_t octaves = kOctavesQ32 / temperature;
+  for (int i = 0; i < s.candidates; ++i) {
+    const uint64_t worse = static_cast<uint32_t>(work.costs[i]) - static_cast<uint32_t>(best);
+    const uint32_t steps = static_cast<uint32_t>((worse * octaves) >> 32);
+    const bool counts = worse < kBeyond * temperature;
+    work.weights[i] =
+        counts ? static_cast<int16_t>(kExp2[steps & 255] >> (steps >> 8)) : static_cast<int16_t>(0);
+  }
+  for (int i = s.candidates; i < padded; ++i) work.weights[i] = 0;
+}
+
+// mean = sum(w a) * 256 / sum(w), half away from zero.
+static inline void weighted_mean(const PlannerSettings& s, int blocks, Workspace& work,
+                                 int16_t* mean) {
+  int64_t total = 0;
+  for (int i = 0; i < s.candidates; ++i) total += work.weights[i];
+  weighted_sums(&work.actions[0][0], model::kMaxHorizon, work.weights, blocks, s.horizon,
+                work.sums);
+  for (int t = 0; t < s.horizon; ++t) {
+    for (int a = 0; a < model::kAction; ++a) {
+      const int64_t sum = work.sums[t][a] * 256;
+      const int64_t rounded = (2 * (sum < 0 ? -sum : sum) + total) / (2 * total);
+      mean[t * model::kAction + a] = static_cast<int16_t>(sum < 0 ? -rounded : rounded);
+    }
+  }
+}
+
+// z[kLatent], mean[horizon][kAction] (replaced) -> best cost of all iterations.
+static inline int32_t plan(const Goal& goal, const PlannerSettings& s, const int16_t* z,
+                           int16_t* mean, Workspace& work) {
+  const int blocks = (s.candidates + kTile - 1) / kTile;
+  int32_t best = INT32_MAX;
+  for (int iteration = 0; iteration < s.iterations; ++iteration) {
+    for (int block = 0; block < blocks; ++block) {
+      score_block(goal, s, iteration, block, z, mean, work);
+    }
+    const int32_t now = best_cost(work.costs, s.candidates);
+    softmax_weights(s, now, blocks * kTile, work);
+    weighted_mean(s, blocks, work, mean);
+    best = now < best ? now : best;
+  }
+  return best;
+}
+
+}  // namespace SDIWM_ISA
+}  // namespace sdiwm
