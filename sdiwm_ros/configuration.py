@@ -17,13 +17,14 @@ NODES = ("simulator", "observer", "language_goal", "planner")
 def share_file(relative: str) -> Path:
     """A file of the package's share folder, e.g. `config/control.yaml`.
 
-    Looked for in a source checkout, then where pip or colcon install `share/sdiwm_ros`.
+    Looked for in a source checkout, then in `share/sdiwm_ros` of the prefix that this package is
+    installed in (`<prefix>/lib/python3.x/site-packages`), then of the interpreter's.
 
     Raises:
         SdiwmError: it is in neither place.
     """
     package = Path(sdiwm_ros.__file__).resolve().parent
-    prefixes = [Path(sys.prefix), *list(package.parents)[3:5]]
+    prefixes = [*package.parents[3:4], Path(sys.prefix)]
     candidates = [package.parent / relative]
     candidates += [prefix / "share" / "sdiwm_ros" / relative for prefix in prefixes]
     for candidate in candidates:

@@ -25,7 +25,7 @@ from sdiwm_ros.safety import CommandGuard
 from sdiwm_ros.signals import Array, Command, CommandKind, Goal, Latent, now_ns
 
 SAFE_PERIOD = 0.05  # s between safe commands: well within every command timeout
-STATISTICS = 2048  # samples behind each percentile in the diagnostics
+RECORDED_PLANS = 1 << 17  # about 11 minutes at 200 Hz
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class PlanningLoop:
         self._clock = clock
         self._goal: tuple[int, Goal | None] = (0, None)
         self._last: Planned | None = None
-        self.plan_ms = Samples(STATISTICS)
+        self.plan_ms = Samples(RECORDED_PLANS)
         self.overruns = 0
 
     def set_goal(self, goal: Goal) -> int:
@@ -160,8 +160,8 @@ class SetpointLoop:
         self._deadline = time.monotonic()
         self._sent_at: float | None = None
         self.problem = "no goal: waiting for an instruction"
-        self.period_ms = Samples(STATISTICS)
-        self.latency_ms = Samples(STATISTICS)
+        self.period_ms = Samples()
+        self.latency_ms = Samples()
         self.counts = dict.fromkeys(CommandKind, 0)
 
     def step(self) -> None:

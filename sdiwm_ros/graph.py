@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,13 +20,29 @@ import yaml
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.configuration import NODES, share_file
 
+ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
+
+
+def free_domain() -> int:
+    """A ROS domain (1 to 100) whose discovery port nobody on this host listens on."""
+    domains = list(range(1, 101))
+    random.SystemRandom().shuffle(domains)
+    for domain in domains:
+        # Port mapping of DDSI-RTPS 2.5, section 9.6.1: 7400 + 250 * domain.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise SdiwmError("every ROS domain from 1 to 100 is in use on this host; end some graphs.")
 
 
 def private_environment() -> dict[str, str]:
     """Environment for a graph that meets no other: a domain of its own, this host only."""
     return os.environ | {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)),
+        "ROS_DOMAIN_ID": str(free_domain()),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -49,7 +66,7 @@ class Graph:
         parameters: changes to config/control.yaml, by node and parameter.
         environment: of every process; see `private_environment`.
         log_folder: where each node's output goes, `<node>.log`.
-        commands: how each node is started, where not by `node_command`.
+        nodes: which of them to start.
     """
 
     def __init__(
@@ -111,8 +128,8 @@ class Graph:
     def _last_words(self, node: str, status: int) -> str:
         lines = (self._logs / f"{node}.log").read_text(errors="replace").splitlines()
         for line in reversed(lines):
-            if line.startswith("sdiwm: error: "):
-                return line.removeprefix("sdiwm: error: ")
+            if line.startswith(ERROR_MARK):
+                return line.removeprefix(ERROR_MARK)
         said = lines[-1] if lines else "it said nothing"
         return f"node {node} ended with status {status}: {said} (see {self._logs / node}.log)"
 

@@ -1,4 +1,4 @@
-"""How a node gets the model that its parameters name."""
+"""Which bundle a node or command means, and how it is loaded. ROS-free."""
 
 from __future__ import annotations
 
@@ -9,16 +9,39 @@ from typing import Any
 
 from sdiwm_model.runtime.protocols import Runtime
 
+EXECUTED = {
+    "torch": ("model.safetensors",),
+    "onnx": ("vision.onnx", "fusion.onnx", "step.onnx"),
+    "native": ("vision.onnx", "engine.safetensors"),
+}
+"""The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
+
 RuntimeLoader = Callable[[dict[str, Any]], Runtime]
 
 
+def bundle_folder(model: str, task: str) -> Path:
+    """The folder `model`, or where that is empty the bundle shipped for `task`."""
+    return Path(model) if model else Path(str(files("sdiwm_model"))) / "weights" / task
+
+
 def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
-    """Load the bundle of `model`, or the one shipped for `task`, on `backend`.
+    """Load what the parameters `model`, `task` and `backend` name.
 
     Raises:
         SdiwmError: unknown task or back end; missing, damaged or foreign bundle.
     """
     from sdiwm_model.runtime.load import load_runtime
 
-    folder = parameters["model"] or Path(str(files("sdiwm_model"))) / "weights" / parameters["task"]
-    return load_runtime(Path(folder), parameters["backend"])
+    return load_runtime(
+        bundle_folder(parameters["model"], parameters["task"]), parameters["backend"]
+    )
+
+
+def model_bytes(model: str, task: str, backend: str) -> int:
+    """Size of what the back end executes at every tick and picture, in bytes."""
+    from sdiwm_model.checkpoint import read_manifest
+
+    folder = bundle_folder(model, task)
+    names = read_manifest(folder, check_files=False).files
+    chosen = [name for name in EXECUTED[backend] if name in names]
+    return sum((folder / name).stat().st_size for name in chosen)

@@ -23,7 +23,9 @@ from rclpy.qos import (  # noqa: E402
 )
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 
+from sdiwm_model.cli import explain  # noqa: E402
 from sdiwm_model.errors import SdiwmError  # noqa: E402
+from sdiwm_ros.graph import ERROR_MARK  # noqa: E402
 from sdiwm_ros.realtime import quiet_collector  # noqa: E402
 
 NEWEST = QoSProfile(
@@ -69,15 +71,18 @@ class HostedNode(Node):
 def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None) -> int:
     """Run the node that `build` makes until SIGINT, SIGTERM or its own end; the exit status.
 
-    What a person can put right (SdiwmError) is printed as one sentence; the status is then 2.
+    What a person can put right is printed as one sentence; the status is then 2.
     """
     stop = _StopSignal()
     rclpy.init(args=sys.argv if argv is None else list(argv),
                signal_handler_options=SignalHandlerOptions.NO)  # fmt: skip
     try:
         _spin(build(), stop)
-    except SdiwmError as error:
-        print(f"sdiwm: error: {error}", file=sys.stderr, flush=True)
+    except (SdiwmError, ImportError, OSError) as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        print(f"{ERROR_MARK}{sentence}", file=sys.stderr, flush=True)
         return 2
     finally:
         rclpy.try_shutdown()

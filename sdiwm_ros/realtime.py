@@ -78,7 +78,9 @@ class Deadlines:
 class Samples:
     """The newest `capacity` samples of a quantity, and how many there ever were."""
 
-    def __init__(self, capacity: int) -> None:
+    RECENT = 2048  # samples behind a percentile: about 10 s of a 200 Hz loop
+
+    def __init__(self, capacity: int = RECENT) -> None:
         self._values = np.zeros(capacity, dtype=np.float64)
         self.count = 0
 
@@ -93,11 +95,11 @@ class Samples:
         return np.roll(self._values, -(self.count % len(self._values)))
 
     def percentiles(self, *shares: float) -> list[float]:
-        """Percentiles in the samples' unit; NaN where there are none yet."""
-        kept = self._values[: min(self.count, len(self._values))]
-        if not len(kept):
+        """Percentiles of the recent samples, in their unit; NaN where there are none yet."""
+        recent = self.values()[-self.RECENT :]
+        if not len(recent):
             return [float("nan")] * len(shares)
-        return [float(value) for value in np.percentile(kept, shares)]
+        return [float(value) for value in np.percentile(recent, shares)]
 
 
 class Worker:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import Float32MultiArray, String
 
 from sdiwm_model.errors import SdiwmError
@@ -34,8 +36,10 @@ class LanguageGoalNode(HostedNode):
         self._goal = self.create_publisher(Float32MultiArray, "goal", LATCHED)
         # Latched publishers are heard even when they spoke before this node was there; the
         # second subscription hears those that do not latch, as `ros2 topic pub` does not.
-        for quality in (LATCHED, COMMANDED):
-            self.create_subscription(String, "instruction", self._on_instruction, quality)
+        expected = SubscriptionEventCallbacks(incompatible_qos=lambda _: None)
+        listen = partial(self.create_subscription, String, "instruction", self._on_instruction)
+        listen(LATCHED, event_callbacks=expected)
+        listen(COMMANDED)
         self._diagnostics = DiagnosticsPublisher(
             self, self._runtime.manifest.model_hash, self._assess
         )

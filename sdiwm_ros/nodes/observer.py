@@ -32,7 +32,7 @@ class ObserverNode(HostedNode):
         self._problem = ""
         self._refused = 0
         self._latents = 0
-        self._delay_ms = Samples(2048)
+        self._delay_ms = Samples()
         self._latent = self.create_publisher(Float32MultiArray, "latent", NEWEST)
         self.create_subscription(Image, "camera/image_raw", self._on_image, NEWEST)
         self.create_subscription(JointState, "joint_states", self._on_joints, NEWEST)

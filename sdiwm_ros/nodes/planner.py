@@ -19,14 +19,13 @@ from sdiwm_model.files import write_json
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.evaluation import PLANNER_FILE
 from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime
 from sdiwm_ros.parameters import declare
 from sdiwm_ros.process import LATCHED, NEWEST, HostedNode, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker, prefer_this_process
 from sdiwm_ros.signals import CommandKind, Latent
-
-PLANNER_FILE = "planner.json"
 
 
 class PlannerNode(HostedNode):
@@ -126,6 +125,7 @@ class PlannerNode(HostedNode):
             "safe_stops": self._setpoints.counts[CommandKind.SAFE],
             "skipped_latents": self._latents.skipped,
             "backend": self._runtime.backend,
+            "model_hash": self._runtime.manifest.model_hash,
         }
 
     def _assess(self) -> Health:

@@ -56,7 +56,7 @@ class SimulatorNode(HostedNode):
         self._scheduling = prefer_this_process(parameters["realtime_priority"])
         self._running = not parameters["wait_for_planner"]
         self._was_silent = True
-        self._latency_ms = Samples(2048)
+        self._latency_ms = Samples()
         self._unheard: list[str] = []
         self._deadlines = Deadlines(self._task.physics_dt)
         self._since_picture = float("inf")

@@ -1,0 +1,124 @@
+"""Figures of a recorded run: rates, latencies, success. ROS-free; keys as in the bench report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.report import distribution, rate
+from sdiwm_ros.recording import EpisodeRecord, LoadedRun, load_run
+from sdiwm_ros.signals import CommandKind
+
+PLANNER_FILE = "planner.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run cut to the first `seconds` of its wall time (all of it where that is 0)."""
+
+    run: LoadedRun
+    planner: dict[str, Any]
+    tick_ns: NDArray[np.int64]
+    commands: NDArray[np.int64]
+    episodes: list[EpisodeRecord]
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of the ticks, the first tick's own period included."""
+        period = self.run.header["physics_dt"]
+        return float(self.tick_ns[-1] - self.tick_ns[0]) * 1e-9 + period
+
+    @property
+    def simulated_s(self) -> float:
+        return len(self.tick_ns) * float(self.run.header["physics_dt"])
+
+
+def read_measured(folder: Path, seconds: float = 0.0) -> Measured:
+    """Read the records that simulator and planner left in `folder`.
+
+    Raises:
+        SdiwmError: a record is missing or damaged.
+    """
+    run = load_run(folder)
+    planner = json.loads((folder / PLANNER_FILE).read_text())
+    end = run.tick_ns[0] + int(seconds * 1e9) if seconds else run.tick_ns[-1]
+    ticks = run.tick_ns[run.tick_ns <= end]
+    within = (run.commands[:, 0] >= ticks[0]) & (run.commands[:, 0] <= ticks[-1])
+    episodes = [
+        episode
+        for episode in run.episodes
+        if episode.complete
+        and not episode.changes
+        and episode.first_tick + episode.ticks <= len(ticks)
+    ]
+    return Measured(run, planner, ticks, run.commands[within], episodes)
+
+
+def figures(runs: Sequence[Measured]) -> dict[str, Any]:
+    """The results of one or more runs, pooled."""
+    wall = sum(run.wall_s for run in runs)
+    plans = [of_kind(run.commands, CommandKind.PLAN) for run in runs]
+    sent = [run.commands[run.commands[:, 2] != _index(CommandKind.SAFE)] for run in runs]
+    fresh = sum(len(np.unique(plan[:, 1])) for plan in plans)
+    ticks = sum(len(run.tick_ns) for run in runs)
+    ended = [episode for run in runs for episode in run.episodes]
+    judged = [episode for episode in ended if episode.success is not None]
+    period = runs[0].run.header["physics_dt"]
+    return {
+        "real_time_factor": sum(run.simulated_s for run in runs) / wall,
+        "setpoint_hz": sum(len(commands) for commands in sent) / wall,
+        "replan_hz": fresh / wall,
+        "obs_to_action_ms": distribution(np.concatenate([_latency(plan) for plan in plans])),
+        "period_jitter_ms": distribution(
+            np.concatenate([_jitter(commands, period) for commands in sent])
+        ),
+        "overruns": sum(r.planner["overruns"] + r.run.header["tick_overruns"] for r in runs),
+        "fallbacks": sum(len(of_kind(run.commands, CommandKind.FALLBACK)) for run in runs),
+        "success": rate(sum(bool(e.success) for e in judged), len(judged)),
+        "wrong_target": rate(sum(e.wrong_target for e in judged), len(judged)),
+        "passed_over_wrong": rate(sum(e.passed_over_wrong for e in judged), len(judged)),
+        "plan_ms": distribution(np.concatenate([run.planner["plan_ms"] for run in runs])),
+        "tick_overruns": sum(run.run.header["tick_overruns"] for run in runs),
+        "plan_overruns": sum(run.planner["overruns"] for run in runs),
+        "unanswered_observations": ticks - fresh,
+        "command_timeouts": sum(run.run.header["command_timeouts"] for run in runs),
+        "scheduling": runs[0].planner["scheduling"],
+        "model_hash": runs[0].planner["model_hash"],
+    }
+
+
+def of_kind(commands: NDArray[np.int64], kind: CommandKind) -> NDArray[np.int64]:
+    """The commands (N, 4) of one kind."""
+    return commands[commands[:, 2] == _index(kind)]
+
+
+def reaction_ms(run: LoadedRun, published_ns: Sequence[int]) -> list[float]:
+    """For each instruction published at these times: ms until the first command planned for it."""
+    plans = run.of_kind(CommandKind.PLAN)
+    reactions = []
+    for published in published_ns:
+        before = plans[plans[:, 0] <= published]
+        number = before[-1, 3] if len(before) else 0
+        later = plans[(plans[:, 0] > published) & (plans[:, 3] > number)]
+        if len(later):
+            reactions.append(float(later[0, 0] - published) * 1e-6)
+    return reactions
+
+
+def _latency(plans: NDArray[np.int64]) -> NDArray[np.floating]:
+    return (plans[:, 0] - plans[:, 1]) * 1e-6
+
+
+def _jitter(commands: NDArray[np.int64], period: float) -> NDArray[np.floating]:
+    intervals = np.diff(commands[:, 0]) * 1e-6
+    return np.abs(intervals - 1000 * period)
+
+
+def _index(kind: CommandKind) -> int:
+    return tuple(CommandKind).index(kind)

@@ -1,0 +1,121 @@
+"""One run of the whole graph from start to end, as the demo and the bench do it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import atomic_path
+from sdiwm_ros.diagnostics import Level
+from sdiwm_ros.graph import Graph, private_environment
+from sdiwm_ros.monitor import Monitor
+
+START_PATIENCE = 180.0  # s until the first command: the first start compiles the engine
+GLANCE = 0.1  # s between looks at the processes
+MOVING_AFTER = 0.4  # s into an episode the arm is well under way
+LANGUAGE = "language_goal"
+MODEL_NODES = ("observer", LANGUAGE, "planner")
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What to run. `episodes` 0: run for `duration` seconds instead. `changes`: how many times,
+    after that, a new instruction is given while the arm moves.
+    """
+
+    task: str
+    backend: str
+    model: str
+    seed: int
+    folder: Path
+    instruction: str = ""
+    episodes: int = 0
+    duration: float = 0.0
+    changes: int = 0
+
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """The changes to config/control.yaml."""
+        shared = {"task": self.task, "model": self.model, "backend": self.backend}
+        nodes: dict[str, dict[str, Any]] = {node: dict(shared) for node in MODEL_NODES}
+        nodes["planner"] |= {"seed": self.seed, "record_to": str(self.folder)}
+        nodes["simulator"] = {
+            "task": self.task,
+            "seed": self.seed,
+            "episodes": self.episodes,
+            "instruction": self.instruction,
+            "record_to": str(self.folder),
+        }
+        return nodes
+
+
+def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], None]) -> list[int]:
+    """Run; afterwards the folder holds the nodes' records, logs and the imagined paths.
+
+    Args:
+        on_progress: called about ten times a second with the monitor and the seconds run.
+
+    Returns:
+        When each change of instruction was published, ns.
+
+    Raises:
+        SdiwmError: a node ended, refused the instruction, or never began; in its own words.
+    """
+    environment = private_environment()
+    published: list[int] = []
+    graph = Graph(settings.parameters(), environment, settings.folder)
+    with graph, Monitor(environment) as monitor:
+        _await_start(graph, monitor)
+        started = time.monotonic()
+        while not _finished(settings, monitor, time.monotonic() - started):
+            _look(graph, monitor)
+            on_progress(monitor, time.monotonic() - started)
+        for index in range(settings.changes):
+            published.append(_change_while_moving(graph, monitor, index))
+        monitor.spin(MOVING_AFTER if settings.changes else 0.0)
+    with atomic_path(settings.folder / "imagined.npz") as path, path.open("wb") as stream:
+        np.savez(stream, **monitor.imagined_arrays())
+    return published
+
+
+def _look(graph: Graph, monitor: Monitor) -> None:
+    monitor.spin(GLANCE)
+    graph.check()
+    health = monitor.health.get(LANGUAGE)
+    if health is not None and health.level is Level.ERROR:
+        raise SdiwmError(health.message)
+
+
+def _await_start(graph: Graph, monitor: Monitor) -> None:
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        _look(graph, monitor)
+        simulator = monitor.health.get("simulator")
+        if monitor.episodes or (simulator and "real_time_factor" in simulator.values):
+            return
+        if time.monotonic() > deadline:
+            states = "; ".join(f"{node}: {h.message}" for node, h in monitor.health.items())
+            raise SdiwmError(f"no command within {START_PATIENCE:.0f} s ({states or 'silence'}).")
+
+
+def _finished(settings: TrialSettings, monitor: Monitor, elapsed: float) -> bool:
+    if settings.episodes:
+        return len(monitor.episodes) >= settings.episodes
+    return elapsed >= settings.duration
+
+
+def _change_while_moving(graph: Graph, monitor: Monitor, index: int) -> int:
+    """At the next episode, once the arm is under way, name another target; when that was, ns."""
+    heard = len(monitor.instructions)
+    while len(monitor.instructions) == heard:
+        _look(graph, monitor)
+    monitor.spin(MOVING_AFTER)
+    goals = monitor.episodes[-1]["goals"]
+    current = monitor.instructions[-1]
+    others = [goal for goal in goals if goal not in current]
+    return monitor.say(f"touch the {others[index % len(others)]} target")
