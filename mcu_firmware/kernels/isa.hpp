@@ -13,7 +13,11 @@
 #include "avx512vnni/head.hpp"
 #include "avx512vnni/weighted_sums.hpp"
 #else
+#if defined(__AVX2__)
+#define SDIWM_ISA avx2  // the portable kernels, vectorised by the compiler
+#else
 #define SDIWM_ISA portable
+#endif
 #include "portable/tile.hpp"
 #include "portable/noise.hpp"
 #include "portable/peak.hpp"

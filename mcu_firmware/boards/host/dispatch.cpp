@@ -9,6 +9,7 @@ extern "C" __attribute__((visibility("default"))) const char* sdiwm_best_isa() {
       __builtin_cpu_supports("avx512vnni")) {
     return "avx512vnni";
   }
+  if (__builtin_cpu_supports("avx2")) return "avx2";
 #endif
   return "portable";
 }

@@ -90,14 +90,14 @@ static inline void gru_layer(Tile& tile) {
     const int8_t* w_update = update_weight + unit * kBoth;
     const int8_t* w_input = candidate_input_weight + unit * kHidden;
     const int8_t* w_hidden = candidate_hidden_weight + unit * kLatent;
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (int group = 0; group < kHidden / 4; ++group) {
       const Sums units = four_units(&tile.hidden[group][0][0]);
       multiply(reset, units, w_reset + 4 * group);
       multiply(update, units, w_update + 4 * group);
       multiply(input, units, w_input + 4 * group);
     }
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (int group = 0; group < kLatent / 4; ++group) {
       const Sums units = four_units(&tile.latent[group][0][0]);
       multiply(reset, units, w_reset + kHidden + 4 * group);

@@ -16,20 +16,18 @@ static inline void add_head(const Tile& tile, const int8_t* weight, const int32_
                             const int16_t* goal_shift, const int8_t* out_weight, int32_t out_bias,
                             int32_t* total) {
   using namespace model;
-  for (int first = 0; first < kTile; first += kLanes) {
-    int32_t out[kLanes];
-    fill(out_bias, out);
-    for (int row = 0; row < kHead; ++row) {
-      int32_t sum[kLanes];
-      fill(bias[row], sum);
-      accumulate<kLatent>(tile.seen + kSeenLatent, first, weight + row * kLatent, sum);
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const int32_t y = requantise(sum[lane], shift[row], goal_gain[row]);
-        out[lane] += clamp(saturate16(y + goal_shift[row]) >> 4, 0, 255) * out_weight[row];
-      }
+  int32_t out[kTile];
+  fill(out_bias, out);
+  for (int row = 0; row < kHead; ++row) {
+    int32_t sum[kTile];
+    fill(bias[row], sum);
+    accumulate<kLatent>(tile.seen + kSeenLatent, weight + row * kLatent, sum);
+    for (int c = 0; c < kTile; ++c) {
+      const int32_t y = requantise(sum[c], shift[row], goal_gain[row]);
+      out[c] += clamp(saturate16(y + goal_shift[row]) >> 4, 0, 255) * out_weight[row];
     }
-    for (int lane = 0; lane < kLanes; ++lane) total[first + lane] += out[lane];
   }
+  for (int c = 0; c < kTile; ++c) total[c] += out[c];
 }
 
 static inline void add_cost(const Tile& tile, const Goal& goal, int32_t* total) {

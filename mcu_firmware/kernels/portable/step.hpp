@@ -19,16 +19,16 @@ static inline void see_actions(Tile& tile, const StepActions& actions) {
   }
 }
 
-static inline void input_layer(Tile& tile, const Goal& goal, int first) {
+static inline void input_layer(Tile& tile, const Goal& goal) {
   using namespace model;
   constexpr int kWidth = kLatent + 4 * kActionGroups;
   for (int row = 0; row < kHidden; ++row) {
-    int32_t sum[kLanes];
+    int32_t sum[kTile];
     fill(goal.input_bias[row], sum);
-    accumulate<kWidth>(tile.seen + kSeenLatent, first, input_weight + row * kWidth, sum);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const int32_t y = requantise(sum[lane], input_shift[row], input_multiplier[row]);
-      tile.seen[row][first + lane] = static_cast<int16_t>(clamp(y, 0, 255));
+    accumulate<kWidth>(tile.seen + kSeenLatent, input_weight + row * kWidth, sum);
+    for (int c = 0; c < kTile; ++c) {
+      const int32_t y = requantise(sum[c], input_shift[row], input_multiplier[row]);
+      tile.seen[row][c] = static_cast<int16_t>(clamp(y, 0, 255));
     }
   }
 }
@@ -48,33 +48,31 @@ static inline int16_t gru_cell(int unit, int32_t reset, int32_t update, int32_t 
   return static_cast<int16_t>(mulhrs(u, z) + mulhrs(32767 - u, n));
 }
 
-static inline void gru_layer(Tile& tile, int first) {
+static inline void gru_layer(Tile& tile) {
   using namespace model;
   constexpr int kBoth = kHidden + kLatent;
   for (int unit = 0; unit < kLatent; ++unit) {
-    int32_t reset[kLanes], update[kLanes], input[kLanes], hidden[kLanes];
+    int32_t reset[kTile], update[kTile], input[kTile], hidden[kTile];
     fill(reset_bias[unit], reset);
     fill(update_bias[unit], update);
     fill(candidate_input_bias[unit], input);
     fill(candidate_hidden_bias[unit], hidden);
-    accumulate<kBoth>(tile.seen, first, reset_weight + unit * kBoth, reset);
-    accumulate<kBoth>(tile.seen, first, update_weight + unit * kBoth, update);
-    accumulate<kHidden>(tile.seen, first, candidate_input_weight + unit * kHidden, input);
-    accumulate<kLatent>(tile.seen + kSeenLatent, first, candidate_hidden_weight + unit * kLatent,
+    accumulate<kBoth>(tile.seen, reset_weight + unit * kBoth, reset);
+    accumulate<kBoth>(tile.seen, update_weight + unit * kBoth, update);
+    accumulate<kHidden>(tile.seen, candidate_input_weight + unit * kHidden, input);
+    accumulate<kLatent>(tile.seen + kSeenLatent, candidate_hidden_weight + unit * kLatent,
                         hidden);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      int16_t& z = tile.state[unit][first + lane];
-      z = gru_cell(unit, reset[lane], update[lane], input[lane], hidden[lane], z);
+    for (int c = 0; c < kTile; ++c) {
+      int16_t& z = tile.state[unit][c];
+      z = gru_cell(unit, reset[c], update[c], input[c], hidden[c], z);
     }
   }
 }
 
 static inline void step(Tile& tile, const Goal& goal, const StepActions& actions) {
   see_actions(tile, actions);
-  for (int first = 0; first < kTile; first += kLanes) {
-    input_layer(tile, goal, first);
-    gru_layer(tile, first);
-  }
+  input_layer(tile, goal);
+  gru_layer(tile);
   see_latents(tile);
 }
 
