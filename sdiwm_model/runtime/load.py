@@ -29,7 +29,7 @@ def load_runtime(
         from sdiwm_model.runtime.onnx import OnnxRuntime
 
         return OnnxRuntime(folder, text_encoder)
-    from sdiwm_model.runtime.native import NativeRuntime
+    from sdiwm_model.runtime.native_runtime import NativeRuntime
 
     return NativeRuntime(folder, text_encoder)
 

@@ -8,14 +8,12 @@ import pytest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import Dynamics, Planner, PlannerSettings
 from sdiwm_model.runtime.load import load_runtime
-from sdiwm_model.runtime.protocols import Runtime
-
-FLOAT_BACKENDS = ["torch", "onnx"]
+from sdiwm_model.runtime.protocols import BACKENDS, Runtime
 
 
 @pytest.fixture(scope="module")
-def runtimes(float_bundle):
-    return {name: load_runtime(float_bundle, name) for name in FLOAT_BACKENDS}
+def runtimes(bundle):
+    return {name: load_runtime(bundle, name) for name in BACKENDS}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def inputs():
     }
 
 
-@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_runtime_fits_its_protocol(runtimes, backend, inputs):
     runtime = runtimes[backend]
     assert isinstance(runtime, Runtime)
@@ -48,7 +46,7 @@ def test_a_runtime_fits_its_protocol(runtimes, backend, inputs):
 
 def test_onnx_and_torch_see_imagine_and_plan_alike(runtimes, inputs):
     found = []
-    for runtime in runtimes.values():
+    for runtime in (runtimes["torch"], runtimes["onnx"]):
         features = runtime.encode_image(inputs["image"])
         latent = runtime.fuse(features, inputs["proprio"])
         planner = runtime.make_planner(PlannerSettings(64, 8, iterations=2), seed=3)
@@ -61,7 +59,19 @@ def test_onnx_and_torch_see_imagine_and_plan_alike(runtimes, inputs):
         assert np.allclose(torch_result, onnx_result, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+def test_native_stays_near_torch(runtimes, inputs):
+    found = []
+    for runtime in (runtimes["torch"], runtimes["native"]):
+        features = runtime.encode_image(inputs["image"])
+        latent = runtime.fuse(features, inputs["proprio"])
+        found.append(
+            [features, latent, runtime.rollout(inputs["z"], inputs["actions"], inputs["c"])]
+        )
+    for torch_result, native_result in zip(*found, strict=True):
+        assert np.abs(torch_result - native_result).max() < 0.05
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_a_rollout_is_repeated_steps_and_its_cost_their_sum(runtimes, backend, inputs):
     runtime, c = runtimes[backend], inputs["c"]
     latents = runtime.rollout(inputs["z"], inputs["actions"], c)
@@ -75,7 +85,7 @@ def test_a_rollout_is_repeated_steps_and_its_cost_their_sum(runtimes, backend, i
     assert total == pytest.approx([expected], abs=1e-4)
 
 
-@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("image", "said"),
     [
@@ -89,7 +99,7 @@ def test_a_wrong_image_is_refused_in_words(runtimes, backend, image, said):
         runtimes[backend].encode_image(image)
 
 
-@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_bad_numbers_are_refused_in_words(runtimes, backend, inputs):
     runtime, features = runtimes[backend], np.zeros(64, np.float32)
     nan = np.array([np.nan] * 8, np.float32)
@@ -105,19 +115,19 @@ def test_bad_numbers_are_refused_in_words(runtimes, backend, inputs):
         runtime.rollout(features, inputs["actions"], inputs["c"])
 
 
-def test_an_unknown_back_end_is_refused_in_words(float_bundle):
+def test_an_unknown_back_end_is_refused_in_words(bundle):
     with pytest.raises(SdiwmError, match="'tpu'.*torch, onnx, native"):
-        load_runtime(float_bundle, "tpu")
+        load_runtime(bundle, "tpu")
 
 
-@pytest.mark.parametrize("backend", FLOAT_BACKENDS)
-def test_a_tampered_or_truncated_graph_is_refused_before_it_runs(float_bundle, tmp_path, backend):
-    bundle = tmp_path / "bundle"
-    shutil.copytree(float_bundle, bundle)
-    graph = bundle / "step.onnx"
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_tampered_or_truncated_graph_is_refused_before_it_runs(bundle, tmp_path, backend):
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    graph = copy / "step.onnx"
     graph.write_bytes(graph.read_bytes()[:-100])
     with pytest.raises(SdiwmError, match="step.onnx.*sha256"):
-        load_runtime(bundle, backend)
+        load_runtime(copy, backend)
 
 
 def test_a_missing_bundle_is_refused_in_words(tmp_path):
@@ -131,7 +141,7 @@ sys.modules["torch"] = None
 import numpy as np
 from sdiwm_model.errors import InstructionError
 from sdiwm_model.runtime.load import load_runtime
-runtime = load_runtime(sys.argv[1], "onnx")
+runtime = load_runtime(sys.argv[1], sys.argv[2])
 features = runtime.encode_image(np.zeros((64, 64, 3), np.uint8))
 z = runtime.fuse(features, np.zeros(8, np.float32))
 try:
@@ -139,19 +149,20 @@ try:
 except InstructionError:
     c = np.zeros(16, np.float32)
 plan = runtime.make_planner(runtime.manifest.planner, 0).plan(z, c, None)
-assert plan.actions.shape == (4, 4)
-import sdiwm_model.runtime.native
-"""
+assert plan.actions.shape == (4, 4)"""
 
 
-def test_a_robot_without_torch_sees_listens_and_plans(float_bundle):
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(float_bundle)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+def run_without_torch(bundle, backend):
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(bundle), backend]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "native"])
+def test_a_robot_without_torch_sees_listens_and_plans(bundle, backend):
+    result = run_without_torch(bundle, backend)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_robot_without_torch_is_told_which_back_ends_it_has(float_bundle):
-    source = WITHOUT_TORCH.replace('"onnx"', '"torch"')
-    command = [sys.executable, "-c", source, str(float_bundle)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+def test_a_robot_without_torch_is_told_which_back_ends_it_has(bundle):
+    result = run_without_torch(bundle, "torch")
     assert "--backend native or onnx" in result.stderr.splitlines()[-1]
