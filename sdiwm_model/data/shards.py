@@ -201,7 +201,7 @@ class ShardReader:
         return self._open[1]
 
     def _episode(self, row: dict[str, Any]) -> Episode:
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.frombuffer(row.pop(name), dtype).reshape(row["length"], *shape).copy()
             for name, (dtype, shape) in self.spec.columns().items()
         }
