@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sdiwm_model.data.shards import Episode
+from sdiwm_model.data.episodes import Episode
 from sdiwm_model.errors import SdiwmError
 from sdiwm_sim.behaviours import Behaviour, NearTarget, NoisyScripted, Random
 from sdiwm_sim.task import Task

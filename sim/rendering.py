@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,7 @@ class Camera:
                 f"cannot render: no working OpenGL ({error}); on Debian or Ubuntu run "
                 "'apt-get install libegl1 libgl1-mesa-dri', or set MUJOCO_GL=osmesa"
             ) from error
+        atexit.register(self._renderer.close)  # at interpreter shutdown EGL is gone too early
         for flag in _EXPENSIVE:
             self._renderer.scene.flags[flag] = False
 

@@ -1,0 +1,126 @@
+"""Closed-loop episodes in lockstep with the simulator, without ROS.
+
+Physics waits for the planner: success does not depend on how fast this machine is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from sdiwm_model.planning.protocols import Planner, PlannerSettings, shift_plan
+from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_sim.task import Array, Outcome, Task
+
+
+class Controller(Protocol):
+    """Chooses an action at every control tick."""
+
+    def begin(self, task: Task, seed: int) -> None:
+        """Called once after the task's reset."""
+
+    def act(self, task: Task) -> Array:
+        """The action (A,) to hold until the next tick."""
+
+
+class ExpertController:
+    """The task's scripted oracle, which sees the privileged state."""
+
+    def begin(self, task: Task, seed: int) -> None:
+        pass
+
+    def act(self, task: Task) -> Array:
+        return task.expert_action()
+
+
+class RandomController:
+    """Uniform random actions, each held for one model step of 40 ms."""
+
+    def begin(self, task: Task, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 3])
+        self._ticks = 0
+
+    def act(self, task: Task) -> Array:
+        if self._ticks % 8 == 0:
+            self._action = self._rng.uniform(-1, 1, len(task.action_limit)).astype(np.float32)
+        self._ticks += 1
+        return self._action
+
+
+@dataclass
+class Timings:
+    """Milliseconds of every encoded picture and every plan."""
+
+    encode_ms: list[float] = field(default_factory=list)
+    plan_ms: list[float] = field(default_factory=list)
+
+
+class ModelController:
+    """Camera at its own rate, joints and a fresh plan at every tick: the loop of the ROS graph.
+
+    Args:
+        runtime: a loaded bundle.
+        settings: the planner's; default those of the bundle.
+    """
+
+    def __init__(self, runtime: Runtime, settings: PlannerSettings | None = None) -> None:
+        self.runtime = runtime
+        self.settings = settings or runtime.manifest.planner
+        self.timings = Timings()
+        self._planner: Planner | None = None
+
+    def begin(self, task: Task, seed: int) -> None:
+        self._planner = self.runtime.make_planner(self.settings, seed)
+        self._plan: Array | None = None
+        self._next_picture = 0.0
+        self._sentence: str | None = None
+        self._fraction = task.physics_dt / self.runtime.manifest.dt
+
+    def act(self, task: Task) -> Array:
+        if task.instruction != self._sentence:
+            self._sentence = task.instruction
+            self._c = self.runtime.condition(task.instruction)
+        if task.time >= self._next_picture - 1e-9:
+            self._features = self._encode(task)
+            self._next_picture += task.camera_period
+        z = self.runtime.fuse(self._features, task.proprio())
+        warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
+        assert self._planner is not None
+        plan = self._planner.plan(z, self._c, warm_start)
+        self.timings.plan_ms.append(plan.elapsed_s * 1e3)
+        self._plan = plan.actions
+        return plan.actions[0]
+
+    def _encode(self, task: Task) -> Array:
+        picture = task.render()
+        start = time.perf_counter()
+        features = self.runtime.encode_image(picture)
+        self.timings.encode_ms.append((time.perf_counter() - start) * 1e3)
+        return features
+
+
+def run_episode(
+    task: Task,
+    controller: Controller,
+    seed: int,
+    goal: int | None = None,
+    instruction: str | None = None,
+    on_tick: Callable[[Task], None] | None = None,
+) -> Outcome:
+    """One episode: until success, or until the task's time limit.
+
+    Args:
+        on_tick: called before every physics tick, for recording.
+    """
+    task.reset(seed, goal, instruction)
+    controller.begin(task, seed)
+    while task.time < task.time_limit - 1e-9 and not task.outcome().success:
+        action = controller.act(task)
+        if on_tick is not None:
+            on_tick(task)
+        task.step(action)
+    return task.outcome()
