@@ -17,6 +17,9 @@ GROUP = "sdiwm.commands"
 
 # Which extra brings an optional package: the remedy when an import fails.
 EXTRA_OF_PACKAGE = {
+    "numpy": "robot",
+    "safetensors": "robot",
+    "tqdm": "robot",
     "onnxruntime": "robot",
     "tokenizers": "robot",
     "serial": "robot",
