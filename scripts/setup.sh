@@ -76,7 +76,7 @@ fi
 python=$(find_python)
 [ -n "$python" ] || fail "no Python 3.11 to 3.13 found: install one or name it, \`make PYTHON=...\`"
 
-if ! usable_python .venv/bin/python; then
+if ! usable_python .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "setup: creating .venv with $("$python" --version)"
     rm -rf .venv
     "$python" -m venv .venv
