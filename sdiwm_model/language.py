@@ -19,7 +19,7 @@ QUERIES = 4
 QUERY_WIDTH = 32
 DROPOUT = 0.2
 CODE_LEVEL = 0.9
-BATCH = 128
+BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 
@@ -53,25 +53,25 @@ def goal_codes(goals: int, width: int) -> Tensor:
 class LanguageFusion(nn.Module):
     """Learned queries attend to the tokens; what they read becomes c and a grounding.
 
+    A query never changes, so it is kept multiplied with its keys' weights, as one row of `query`.
     The grounding has one logit a goal and a last one for sentences that name none of them.
     """
 
     def __init__(self, size: ModelSize, text_width: int = TEXT_WIDTH) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(text_width)
-        self.query = nn.Parameter(torch.randn(QUERIES, QUERY_WIDTH))
-        self.key = nn.Linear(text_width, QUERIES * QUERY_WIDTH)
+        self.norm = nn.LayerNorm(text_width, elementwise_affine=False)
+        self.query = nn.Linear(text_width, QUERIES)
         self.value = nn.Linear(text_width, QUERIES * QUERY_WIDTH)
         self.conditioning = nn.Linear(QUERIES * QUERY_WIDTH, size.conditioning)
         self.grounding = nn.Linear(QUERIES * QUERY_WIDTH, size.goals + 1)
         self.dropout = nn.Dropout(DROPOUT)
+        self.feature_dropout = nn.Dropout1d(DROPOUT)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B, L, text_width), mask (B, L) bool -> c (B, C) in [-1, 1], logits (B, G + 1)."""
-        x = self.dropout(self.norm(tokens))
-        keys = self.key(x).unflatten(-1, (QUERIES, QUERY_WIDTH))
+        x = self.feature_dropout(self.norm(tokens).transpose(1, 2)).transpose(1, 2)
         values = self.value(x).unflatten(-1, (QUERIES, QUERY_WIDTH))
-        scores = (keys * self.query).sum(-1) * QUERY_WIDTH**-0.5
+        scores = self.query(x)
         scores = scores.masked_fill(~mask.unsqueeze(-1), -1e4)
         read = (torch.softmax(scores, dim=1).unsqueeze(-1) * values).sum(dim=1).flatten(1)
         read = self.dropout(functional.relu(read))
@@ -104,7 +104,7 @@ def train_language(
     unrelated: Sequence[str],
     encoder: Tokeniser,
     seed: int,
-    steps: int = 1000,
+    steps: int = 1500,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> LanguageFusion:
     """Fit the language module alone; its weights are frozen afterwards.

@@ -78,7 +78,7 @@ def graphs(model: WorldModel, candidates: int = 3, length: int = 7) -> dict[str,
     edge = size.image_size
     image = torch.randint(256, (1, edge, edge, 3), generator=draw).to(torch.uint8)
     z, c = uniform(candidates, size.latent), uniform(1, size.conditioning)
-    tokens = uniform(1, length, model.language.key.in_features)
+    tokens = uniform(1, length, model.language.query.in_features)
     mask = torch.arange(length).unsqueeze(0) < max(1, length - 2)
     joints = {"features": uniform(1, size.features), "proprio": uniform(1, size.proprio)}
     step = {"z": z, "a": uniform(candidates, size.action), "c": c}
