@@ -15,9 +15,10 @@ from sdiwm_model.errors import SdiwmError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place if the block succeeds.
 
-    On any exception the temporary file is removed and `path` is left as it was.
+    The ending stays the same, since many writers choose the format by it. On any exception the
+    temporary file is removed and `path` is left as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
