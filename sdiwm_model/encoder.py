@@ -56,9 +56,13 @@ class Fusion(nn.ModuleList):
         self.register_buffer("proprio_mean", torch.zeros(size.proprio))
         self.register_buffer("proprio_std", torch.ones(size.proprio))
 
+    def normalise(self, proprio: Tensor) -> Tensor:
+        """Proprioception in units of the training data's standard deviation, (..., P)."""
+        return (proprio - self.proprio_mean) / self.proprio_std
+
     def before_tanh(self, features: Tensor, proprio: Tensor) -> Tensor:
         """features (..., E), proprio (..., P) -> the latent before tanh, (..., Z)."""
-        x = torch.cat([features, (proprio - self.proprio_mean) / self.proprio_std], dim=-1)
+        x = torch.cat([features, self.normalise(proprio)], dim=-1)
         for layer in list(self)[:-1]:
             x = functional.relu(layer(x))
         return self[-1](x)

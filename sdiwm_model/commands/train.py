@@ -1,0 +1,43 @@
+"""`sdiwm train`: from folders of episodes to a float model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "train a world model on folders of episodes; goes on where a stopped run left off"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sdiwm train`."""
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="folders that `sdiwm collect` wrote"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--init", type=Path, help="run or bundle whose weights to start from")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
+    parser.add_argument("--text-encoder", type=Path, help="folder of a text encoder to use")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change settings of sdiwm_model/training/config.py, e.g. world_steps=1000",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then write the run's bundle (weights, calibration, model.json)."""
+    from sdiwm_model.training.config import configure
+    from sdiwm_model.training.run import train
+
+    train(
+        folders=args.data,
+        out=args.out,
+        config=configure(args.set),
+        seed=args.seed,
+        init=args.init,
+        text_encoder=args.text_encoder,
+    )
+    print(f"wrote {args.out}; next: sdiwm export --model {args.out} --out DIR")
+    return 0

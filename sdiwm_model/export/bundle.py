@@ -1,0 +1,62 @@
+"""A trained run becomes the folder that robots load: what `sdiwm export` does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from sdiwm_model.checkpoint import (
+    REMEDY,
+    WEIGHTS,
+    Manifest,
+    load_model,
+    read_manifest,
+    write_manifest,
+)
+from sdiwm_model.compression.quantise import Calibration, quantise
+from sdiwm_model.compression.quantised_model import save_engine
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.export.onnx import export_onnx
+from sdiwm_model.training.finish import CALIBRATION
+
+ENGINE = "engine.safetensors"
+
+
+def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[str, float]]:
+    """Write float weights, ONNX graphs, the int8 engine and a manifest into ``out``.
+
+    The folder appears whole or not at all; an older bundle there is replaced.
+
+    Returns:
+        The manifest, and the largest difference of every ONNX graph from torch.
+
+    Raises:
+        SdiwmError: ``source`` is no run, is damaged, or was exported before.
+    """
+    model, manifest = load_model(source)
+    calibration = _calibration(source / CALIBRATION)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        folder = Path(temporary) / "bundle"
+        folder.mkdir()
+        shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
+        errors = export_onnx(folder, model)
+        weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
+        save_engine(quantise(weights, calibration, seed), folder / ENGINE)
+        write_manifest(folder, manifest)
+        if out.exists():
+            out.rename(Path(temporary) / "replaced")
+        folder.rename(out)
+    return read_manifest(out), errors
+
+
+def _calibration(path: Path) -> Calibration:
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise SdiwmError(
+            f"{path} is missing: give --model a folder that 'sdiwm train' wrote, not an exported "
+            f"bundle; {REMEDY}"
+        )
+    return Calibration(**load_file(path))

@@ -1,0 +1,1 @@
+"""Offline training: language, then vision, then the world model on cached image features."""

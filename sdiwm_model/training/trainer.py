@@ -1,0 +1,194 @@
+"""One training run: language, vision, world; logged, checkpointed, resumed exactly.
+
+Every update draws its batch from a generator seeded by (run seed, stage, step), so that a resumed
+run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.language import Tokeniser, train_language
+from sdiwm_model.sizes import find_size
+from sdiwm_model.training.batches import Experience, encode_frames
+from sdiwm_model.training.config import TrainingConfig
+from sdiwm_model.training.snapshot import FILE, Position, Snapshot, save_snapshot
+from sdiwm_model.training.stages import Stage, VisionStage, WorldStage
+from sdiwm_model.world_model import WorldModel
+
+SAVE_EVERY = 500
+LOG_EVERY = 20
+WARM_UP = 0.05
+GRADIENT_LIMIT = 1.0
+WEIGHT_DECAY = 1e-4
+STAGES = ("language", "vision", "world")
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Training sentences with the goal that each names, and sentences that name none."""
+
+    texts: Sequence[str]
+    goals: Sequence[int]
+    unrelated: Sequence[str]
+
+
+class Interruption(Protocol):
+    """Called after each update with the stage's name and the updates done; may raise."""
+
+    def __call__(self, stage: str, done: int) -> None: ...
+
+
+class Trainer:
+    """Trains a `WorldModel` in ``folder``, going on from a snapshot that lies there.
+
+    Args:
+        folder: of the run; holds the snapshot and the TensorBoard log.
+        config, seed: of the run.
+        data, sentences: what it learns from.
+        encoder: the frozen text encoder.
+        initial: weights to start from, for fine-tuning; else random ones.
+        data_digest: names the data, so that a resume on other data is refused.
+        after_update: see `Interruption`.
+
+    Raises:
+        SdiwmError: the snapshot belongs to another run, or the loss became NaN (the last good
+            snapshot stays).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainingConfig,
+        seed: int,
+        data: Experience,
+        sentences: Sentences,
+        encoder: Tokeniser,
+        initial: WorldModel | None = None,
+        data_digest: str = "",
+        after_update: Interruption = lambda stage, done: None,
+    ) -> None:
+        config.check_against(int(data.lengths.min()))
+        self.folder, self.config, self.seed = folder, config, seed
+        self._data, self._sentences, self._encoder = data, sentences, encoder
+        self._after_update = after_update
+        self._identity = {"configuration": asdict(config), "seed": seed, "data": data_digest}
+        torch.set_num_threads(1)  # two threads are slower than one for these sizes
+        torch.manual_seed(seed)
+        self.model = initial or self._fresh_model()
+        self.model.vision.to(memory_format=torch.channels_last)
+
+    def _fresh_model(self) -> WorldModel:
+        model = WorldModel(find_size(self.config.size))
+        model.fusion.proprio_mean.copy_(self._data.proprio.mean(dim=0))
+        model.fusion.proprio_std.copy_(self._data.proprio.std(dim=0))
+        return model
+
+    def run(self) -> WorldModel:
+        """All stages that are not done yet; the trained model, in evaluation mode."""
+        snapshot = None
+        if (self.folder / FILE).exists():
+            snapshot = Snapshot(self.folder, self._identity)
+        first = snapshot.position.stage if snapshot else 0
+        with SummaryWriter(str(self.folder / "tensorboard")) as log:
+            for number in range(first, len(STAGES)):
+                torch.manual_seed(self.seed * len(STAGES) + number)
+                self._run_stage(number, snapshot if number == first else None, log)
+        return self.model.eval()
+
+    def _run_stage(self, number: int, snapshot: Snapshot | None, log: SummaryWriter) -> None:
+        if STAGES[number] == "language":
+            self._language(log)
+            return
+        if snapshot is not None:
+            snapshot.restore_model(self.model)
+        stage = self._stage(STAGES[number])
+        modules = stage.modules()
+        optimiser = torch.optim.AdamW(modules.parameters(), weight_decay=WEIGHT_DECAY)
+        if snapshot is not None:
+            snapshot.restore_stage(modules, optimiser)
+        done = snapshot.position.step if snapshot is not None else 0
+        self._optimise(stage, number, modules, optimiser, done, log)
+
+    def _language(self, log: SummaryWriter) -> None:
+        if self.config.language_steps == 0:
+            return
+        with tqdm(total=self.config.language_steps, desc="language") as bar:
+
+            def report(step: int, loss: float) -> None:
+                bar.update()
+                log.add_scalar("language/loss", loss, step)
+
+            trained = train_language(
+                self.model.size,
+                self._sentences.texts,
+                self._sentences.goals,
+                self._sentences.unrelated,
+                self._encoder,
+                self.seed,
+                self.config.language_steps,
+                report,
+            )
+        self.model.language.load_state_dict(trained.state_dict())
+
+    def _stage(self, name: str) -> Stage:
+        if name == "vision":
+            return VisionStage(self.model, self._data, self.config)
+        features = encode_frames(self.model.vision, self._data.frames)
+        return WorldStage(self.model, self._data, features, self.config)
+
+    def _optimise(
+        self,
+        stage: Stage,
+        number: int,
+        modules: torch.nn.ModuleDict,
+        optimiser: torch.optim.Optimizer,
+        done: int,
+        log: SummaryWriter,
+    ) -> None:
+        bar = tqdm(range(done, stage.steps), desc=stage.name, initial=done, total=stage.steps)
+        for step in bar:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(stage, step)
+            loss = stage.loss(step, self._generator(number, step))
+            if not math.isfinite(loss.total.item()):
+                raise SdiwmError(
+                    f"the loss of stage {stage.name} became {loss.total.item()} at step {step}; "
+                    f"the last good snapshot is {self.folder / FILE}: lower "
+                    f"{stage.name}_learning_rate"
+                )
+            optimiser.zero_grad()
+            loss.total.backward()
+            torch.nn.utils.clip_grad_norm_(modules.parameters(), GRADIENT_LIMIT)
+            optimiser.step()
+            if step % LOG_EVERY == 0:
+                bar.set_postfix({name: f"{part.item():.3g}" for name, part in loss.parts.items()})
+                for name, part in loss.parts.items():
+                    log.add_scalar(f"{stage.name}/{name}", part.item(), step)
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
+                position = Position(number, step + 1)
+                save_snapshot(self.folder, self.model, modules, optimiser, position, self._identity)
+            self._after_update(stage.name, step + 1)
+
+    def _generator(self, stage: int, step: int) -> torch.Generator:
+        key = np.random.SeedSequence([self.seed, stage, step]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(key >> np.uint64(1)))
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Linear warm-up over 5 % of the stage, then a half cosine down to zero."""
+    warm_up = max(1, int(WARM_UP * stage.steps))
+    if step < warm_up:
+        return stage.learning_rate * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, stage.steps - warm_up)
+    return stage.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
