@@ -1,8 +1,122 @@
-"""Settings for every test: one thread, no screen, no network discovery beyond this machine."""
+"""Settings for every test: one thread, no screen, no network discovery beyond this machine.
+
+Also models of random weights, for the tests of quantisation and engine.
+"""
 
 import os
+
+import pytest
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@pytest.fixture(scope="session")
+def float_weights():
+    """Float weights of a `reach`-sized model: lively enough that nothing saturates or dies."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def layer(name, out, inward, gain=1.0, bias=True):
+        weights[f"{name}.weight"] = (
+            rng.standard_normal((out, inward)) * gain / np.sqrt(inward)
+        ).astype(np.float32)
+        if bias:
+            weights[f"{name}.bias"] = (0.1 * rng.standard_normal(out)).astype(np.float32)
+
+    weights = {}
+    for i, (out, inward) in enumerate([(128, 72), (64, 128), (32, 64)]):
+        layer(f"fusion.{i}", out, inward, 1.4)
+    weights["fusion.proprio_mean"] = rng.uniform(-0.5, 0.5, 8).astype(np.float32)
+    weights["fusion.proprio_std"] = rng.uniform(0.3, 2.0, 8).astype(np.float32)
+    layer("dynamics.input", 64, 52, 1.4)
+    layer("dynamics.gru_input", 96, 64, 1.2)
+    layer("dynamics.gru_hidden", 96, 32, 1.2)
+    for head in ("cost", "value"):
+        layer(f"{head}.input", 64, 32, 1.4, bias=False)
+        layer(f"{head}.gain", 64, 16)
+        layer(f"{head}.shift", 64, 16)
+        layer(f"{head}.output", 1, 64, 2.0)
+    return weights
+
+
+@pytest.fixture(scope="session")
+def calibration(float_weights):
+    import numpy as np
+
+    from sdiwm_model.compression.quantise import Calibration
+
+    rng = np.random.default_rng(1)
+    proprio = rng.standard_normal((200, 8)) * float_weights["fusion.proprio_std"]
+    return Calibration(
+        latents=np.tanh(rng.standard_normal((64, 32))).astype(np.float32),
+        actions=rng.uniform(-1, 1, (64, 30, 4)).astype(np.float32),
+        conditionings=rng.uniform(-1, 1, (6, 16)).astype(np.float32),
+        features=rng.uniform(-1, 1, (200, 64)).astype(np.float32),
+        proprio=(float_weights["fusion.proprio_mean"] + proprio).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def quantised(float_weights, calibration):
+    from sdiwm_model.compression.quantise import quantise
+
+    return quantise(float_weights, calibration)
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Integers that training would never give: full-range weights, any shift and multiplier.
+
+    Widths are the smallest that still have two groups of actions with unused places.
+    """
+    import numpy as np
+
+    from sdiwm_model.compression.quantised_model import (
+        FusionUnits,
+        GoalUnits,
+        Layer,
+        QuantisedModel,
+    )
+
+    rng = np.random.default_rng(2)
+    latent, action, hidden, head = 8, 6, 12, 8
+    shapes = {
+        "fusion_0": (7, 5),
+        "fusion_1": (5, 7),
+        "fusion_2": (latent, 5),
+        "input": (hidden, latent + action),
+        "reset": (latent, hidden + latent),
+        "update": (latent, hidden + latent),
+        "candidate_input": (latent, hidden),
+        "candidate_hidden": (latent, latent),
+        "cost_input": (head, latent),
+        "cost_output": (1, head),
+        "value_input": (head, latent),
+        "value_output": (1, head),
+    }
+    layers = {
+        name: Layer(
+            rng.integers(-128, 128, shape).astype(np.int8),
+            rng.integers(-(2**20), 2**20, shape[0]).astype(np.int32),
+            rng.integers(0, 14, shape[0]).astype(np.int32),
+            rng.integers(0, 32768, shape[0]).astype(np.int16),
+        )
+        for name, shape in shapes.items()
+    }
+
+    def floats(*shape):
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+    units = {"input_weight": floats(hidden, 3), "input_bias": floats(hidden)}
+    units["input_unit"] = np.full(hidden, 1e-4)
+    for name in ("cost", "value"):
+        for part in ("gain", "shift"):
+            units |= {f"{name}_{part}_weight": floats(head, 3), f"{name}_{part}_bias": floats(head)}
+        units |= {f"{name}_gain_unit": np.full(head, 32767.0), f"{name}_unit": np.float64(1e-3)}
+        units |= {f"{name}_shift_unit": np.float64(1e-4)}
+    fusion = FusionUnits(floats(2), np.ones(2, np.float32), np.float64(1e-4))
+    return QuantisedModel(layers, GoalUnits(**units), fusion)

@@ -1,0 +1,106 @@
+"""The compiled engines, called with integers, beside the integer reference."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from sdiwm_model.compression.integer_planner import IntegerMppi
+from sdiwm_model.export.codegen import generate
+from sdiwm_model.runtime.build import build_library, instruction_sets
+from sdiwm_model.runtime.native import Library, aligned_bytes
+
+
+class IntegerEngine:
+    """One instruction set of a built library, with int arrays in and out."""
+
+    def __init__(self, library, model):
+        self.library, self.model = library, model
+        self._work = aligned_bytes(library.workspace_bytes())
+
+    def fuse(self, x):
+        z = np.empty(self.model.latent, np.int16)
+        self.library.fuse(x.ctypes.data, z.ctypes.data)
+        return z
+
+    def rollout(self, goal, z, actions):
+        n, horizon = actions.shape[:2]
+        path = np.empty((n, horizon, self.model.latent), np.int16)
+        buffer = goal.to_bytes()
+        self.library.rollout(
+            buffer, z.ctypes.data, actions.ctypes.data, n, horizon,
+            path.ctypes.data, self._work.ctypes.data,
+        )  # fmt: skip
+        return path
+
+    def heads(self, goal, z):
+        cost, value = np.empty(len(z), np.int32), np.empty(len(z), np.int32)
+        self.library.heads(
+            goal.to_bytes(), z.ctypes.data, len(z),
+            cost.ctypes.data, value.ctypes.data, self._work.ctypes.data,
+        )  # fmt: skip
+        return cost, value
+
+    def plan(self, goal, z, mean, integers):
+        """-> new mean, best cost, costs and actions of the last iteration."""
+        mean = np.ascontiguousarray(mean).copy()
+        settings = ctypes.addressof(integers)
+        best = self.library.plan(
+            goal.to_bytes(), settings, z.ctypes.data, mean.ctypes.data, self._work.ctypes.data
+        )
+        costs = np.empty(integers.candidates, np.int32)
+        actions = np.empty((integers.candidates, *mean.shape), np.int8)
+        self.library.candidates(
+            settings, self._work.ctypes.data, costs.ctypes.data, actions.ctypes.data
+        )
+        return mean, best, costs, actions
+
+    def rollout_cost(self, goal, z, actions, integers):
+        costs = np.empty(len(actions), np.int32)
+        self.library.rollout_cost(
+            goal.to_bytes(), ctypes.addressof(integers), z.ctypes.data, actions.ctypes.data,
+            len(actions), costs.ctypes.data, self._work.ctypes.data,
+        )  # fmt: skip
+        return costs
+
+
+def _engine(model, isa):
+    path = build_library(generate(model))
+    best = Library(path).isa
+    order = instruction_sets()
+    if order.index(isa) > order.index(best):
+        pytest.skip(f"this processor has no {isa}")
+    return IntegerEngine(Library(path, isa), model)
+
+
+@pytest.fixture(scope="session", params=instruction_sets())
+def engine(request, quantised):
+    return _engine(quantised, request.param)
+
+
+@pytest.fixture(scope="session", params=instruction_sets())
+def hostile_engine(request, hostile):
+    return _engine(hostile, request.param)
+
+
+@pytest.fixture(scope="session")
+def both_plans():
+    """Plan by the engine and by the reference from the same start, checking every integer."""
+
+    def compare(engine, settings, seed, goal, z, mean, plans=2):
+        reference = IntegerMppi(engine.model, settings, seed)
+        for _ in range(plans):
+            number = reference.integers.plan
+            actions = reference.candidates(mean, settings.iterations - 1)
+            integers = type(reference.integers).from_buffer_copy(reference.integers)
+            expected, best, costs = reference.plan(goal, z, mean)
+            got, got_best, got_costs, got_actions = engine.plan(goal, z, mean, integers)
+            assert reference.integers.plan == number + 1
+            if settings.iterations == 1:
+                np.testing.assert_array_equal(got_actions, actions)
+            np.testing.assert_array_equal(got_costs, costs)
+            np.testing.assert_array_equal(got, expected)
+            assert got_best == best
+            mean = expected
+
+    return compare

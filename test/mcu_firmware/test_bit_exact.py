@@ -1,0 +1,123 @@
+"""Every compiled instruction set returns the reference's integers, whatever it is fed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdiwm_model.compression.integer_planner import IntegerMppi
+from sdiwm_model.compression.integer_reference import IntegerModel
+from sdiwm_model.compression.quantised_model import Goal, make_goal
+from sdiwm_model.planning.protocols import PlannerSettings
+
+EDGES = np.array([-32767, -32640, -32639, -128, -1, 0, 1, 127, 128, 32639, 32640, 32767], np.int16)
+
+
+def latents(rng, model, n):
+    """Half uniform, half from the values at which something rounds or saturates."""
+    z = rng.integers(-32767, 32768, (n, model.latent)).astype(np.int16)
+    edge = rng.random(z.shape) < 0.5
+    z[edge] = rng.choice(EDGES, edge.sum())
+    return z
+
+
+def actions(rng, model, n, horizon):
+    return rng.integers(-127, 128, (n, horizon, model.action)).astype(np.int8)
+
+
+def odd_goal(rng, model):
+    """A goal with the extremes of its integers."""
+    hidden, head = (model.layers[name].weight.shape[0] for name in ("input", "cost_input"))
+
+    def shorts(low):
+        values = rng.integers(low, 32768, head)
+        return np.where(rng.random(head) < 0.2, rng.choice([low, 32767], head), values).astype(
+            np.int16
+        )
+
+    bias = rng.integers(-(2**24), 2**24, hidden).astype(np.int32)
+    return Goal(bias, shorts(0), shorts(-32768), shorts(0), shorts(-32768))
+
+
+def test_fusion_of_random_and_saturating_inputs(engine):
+    rng = np.random.default_rng(3)
+    x = rng.integers(-32767, 32768, (1000, 72)).astype(np.int16)
+    x[::10] = rng.choice(EDGES, (100, 72))
+    expected = IntegerModel(engine.model).fuse(x)
+    np.testing.assert_array_equal(np.stack([engine.fuse(row) for row in x]), expected)
+
+
+def test_rollouts_and_heads_of_thousands_of_random_latents(engine, calibration):
+    rng = np.random.default_rng(4)
+    model = IntegerModel(engine.model)
+    goal = make_goal(engine.model, calibration.conditionings[0])
+    z, moves = latents(rng, engine.model, 3001), actions(rng, engine.model, 3001, 3)
+    expected = model.rollout(goal, z, moves)
+    path = engine.rollout(goal, z, moves)
+    np.testing.assert_array_equal(path, expected)
+    ends = np.ascontiguousarray(path[:, -1])
+    cost, value = engine.heads(goal, ends)
+    np.testing.assert_array_equal(cost, model.cost(goal, ends))
+    np.testing.assert_array_equal(value, model.value(goal, ends))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 130), horizon=st.integers(1, 4))
+def test_hostile_weights_goals_and_latents(hostile_engine, seed, n, horizon):
+    rng = np.random.default_rng(seed)
+    model = IntegerModel(hostile_engine.model)
+    goal = odd_goal(rng, hostile_engine.model)
+    z, moves = latents(rng, hostile_engine.model, n), actions(rng, hostile_engine.model, n, horizon)
+    path = hostile_engine.rollout(goal, z, moves)
+    np.testing.assert_array_equal(path, model.rollout(goal, z, moves))
+    cost, value = hostile_engine.heads(goal, z)
+    np.testing.assert_array_equal(cost, model.cost(goal, z))
+    np.testing.assert_array_equal(value, model.value(goal, z))
+    x = rng.choice(EDGES, hostile_engine.model.features + hostile_engine.model.proprio)
+    np.testing.assert_array_equal(hostile_engine.fuse(x), model.fuse(x))
+
+
+def test_the_whole_default_plan(engine, calibration, both_plans):
+    goal = make_goal(engine.model, calibration.conditionings[1])
+    z = latents(np.random.default_rng(5), engine.model, 1)[0]
+    both_plans(engine, PlannerSettings(), 0, goal, z, np.zeros((16, 4), np.int16))
+
+
+@pytest.mark.parametrize("candidates", [2, 63, 64, 65, 200])
+def test_plans_that_do_not_fill_their_last_tile(engine, calibration, both_plans, candidates):
+    goal = make_goal(engine.model, calibration.conditionings[2])
+    z = latents(np.random.default_rng(6), engine.model, 1)[0]
+    chosen = PlannerSettings(candidates=candidates, horizon=3, iterations=2, smoothness=0.5)
+    both_plans(engine, chosen, 2**32 - 1, goal, z, np.full((3, 4), 32512, np.int16))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sigma=st.floats(1e-3, 1.25),
+    beta=st.floats(0, 0.999),
+    temperature=st.floats(0, 16),
+    floor=st.floats(1e-6, 1e4),
+    value_weight=st.floats(0, 100),
+    smoothness=st.floats(0, 100),
+)
+def test_hostile_plans_under_any_setting(
+    hostile_engine, both_plans, seed, sigma, beta, temperature, floor, value_weight, smoothness
+):
+    rng = np.random.default_rng(seed)
+    goal = odd_goal(rng, hostile_engine.model)
+    z = latents(rng, hostile_engine.model, 1)[0]
+    mean = rng.integers(-32512, 32513, (5, 6)).astype(np.int16)
+    chosen = PlannerSettings(
+        130, 5, 1 + seed % 2, sigma, beta, temperature, floor, value_weight, smoothness
+    )
+    both_plans(hostile_engine, chosen, seed, goal, z, mean, plans=1)
+
+
+def test_the_cost_of_given_actions(engine, calibration):
+    rng = np.random.default_rng(7)
+    goal = make_goal(engine.model, calibration.conditionings[3])
+    z, moves = latents(rng, engine.model, 1)[0], actions(rng, engine.model, 100, 16)
+    reference = IntegerMppi(engine.model, PlannerSettings(smoothness=0.2, value_weight=0.7), 0)
+    got = engine.rollout_cost(goal, z, moves, reference.integers)
+    np.testing.assert_array_equal(got, reference.costs(goal, z, moves))

@@ -1,0 +1,60 @@
+"""The portable kernels touch no byte outside their memory and rely on no undefined behaviour."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdiwm_model.compression.integer_planner import IntegerMppi
+from sdiwm_model.compression.quantised_model import make_goal
+from sdiwm_model.export.codegen import generate
+from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_model.runtime.build import find_compiler, sources
+
+FLAGS = ["-std=c++17", "-O1", "-g", "-fno-exceptions", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@pytest.fixture(scope="module")
+def program(hostile, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sanitized")
+    for name, text in generate(hostile, max_candidates=128, max_horizon=6).items():
+        (folder / name).write_text(text)
+    source = Path(__file__).with_name("run_plan.cpp")
+    include = [f"-I{folder}", f"-I{sources() / 'kernels'}"]
+    command = [find_compiler(), *FLAGS, *SANITIZERS, *include, source, folder / "model.cpp"]
+    subprocess.run([*command, "-o", folder / "run_plan"], check=True)
+    return folder / "run_plan"
+
+
+def records(model, spoil):
+    """Plans of the reference; `spoil` is added to the expected costs."""
+    rng = np.random.default_rng(8)
+    out = b""
+    for seed in range(6):
+        chosen = PlannerSettings(candidates=2 + 25 * seed, horizon=1 + seed, iterations=2)
+        reference = IntegerMppi(model, chosen, seed)
+        goal = make_goal(model, rng.uniform(-1, 1, 3).astype(np.float32))
+        z = rng.integers(-32767, 32768, model.latent).astype(np.int16)
+        mean = rng.integers(-32512, 32513, (chosen.horizon, model.action)).astype(np.int16)
+        integers = bytes(reference.integers)
+        expected, cost, _ = reference.plan(goal, z, mean)
+        out += goal.to_bytes() + integers + z.tobytes() + mean.tobytes() + expected.tobytes()
+        out += np.int32(cost + spoil).tobytes()
+    return out
+
+
+def run(program, content):
+    vectors = program.with_name("vectors")
+    vectors.write_bytes(content)
+    return subprocess.run([program, vectors], capture_output=True, text=True)
+
+
+def test_plans_run_clean_and_equal_the_reference(program, hostile):
+    done = run(program, records(hostile, 0))
+    assert (done.returncode, done.stdout.strip()) == (0, "6"), done.stderr
+
+
+def test_a_wrong_integer_is_noticed(program, hostile):
+    assert run(program, records(hostile, 1)).returncode == 1
