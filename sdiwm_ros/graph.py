@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.configuration import NODES, share_file
+from sdiwm_ros.configuration import NODES, read_defaults
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
@@ -52,11 +52,9 @@ def private_environment() -> dict[str, str]:
 
 
 def node_command(node: str, parameter_file: Path) -> list[str]:
-    """How a node is started: its module, with the shipped parameters and those of the run."""
-    command = [sys.executable, "-m", f"sdiwm_ros.nodes.{node}", "--ros-args"]
-    for path in (share_file("config/control.yaml"), parameter_file):
-        command += ["--params-file", str(path)]
-    return command
+    """How a node is started: its module, with the parameters of the run."""
+    module = f"sdiwm_ros.nodes.{node}"
+    return [sys.executable, "-m", module, "--ros-args", "--params-file", str(parameter_file)]
 
 
 class Graph:
@@ -103,8 +101,9 @@ class Graph:
 
     def _start(self, node: str) -> None:
         path = Path(self._scratch.name) / f"{node}.yaml"
-        changes = dict(self._parameters.get(node, {}))
-        path.write_text(yaml.safe_dump({node: {"ros__parameters": changes}}))
+        # One merged file: of two, rcl keeps the older value where their types differ.
+        values = read_defaults(node) | dict(self._parameters.get(node, {}))
+        path.write_text(yaml.safe_dump({node: {"ros__parameters": values}}))
         with (self._logs / f"{node}.log").open("wb") as log:
             self._processes[node] = subprocess.Popen(
                 self.command(node, path),

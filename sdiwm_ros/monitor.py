@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Float32MultiArray, String
 
-from sdiwm_ros.diagnostics import Health, read_diagnostics
+from sdiwm_ros.diagnostics import Health, Level, read_diagnostics
 from sdiwm_ros.messages import read_path
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST
 from sdiwm_ros.signals import Array, now_ns
@@ -66,6 +66,10 @@ class Monitor:
         deadline = time.monotonic() + seconds
         while (remaining := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=remaining)
+
+    def health_of(self, node: str) -> Health:
+        """The newest word of a node on /diagnostics."""
+        return self.health.get(node, Health(Level.OK, "nothing heard yet"))
 
     def say(self, sentence: str) -> int:
         """Publish an instruction, as anybody may; the time it was published at, ns."""

@@ -19,6 +19,7 @@ class Observer:
         self._timeout = image_timeout
         self._features: Array | None = None
         self._seen_ns = 0
+        self._blindness = "no picture yet: is the camera publishing?"
 
     def see(self, image: NDArray[np.uint8], stamp_ns: int) -> None:
         """Encode a picture (H, W, 3) RGB; a refused one leaves no features behind.
@@ -27,7 +28,11 @@ class Observer:
             SdiwmError: the wrong shape or type.
         """
         self._features = None
-        self._features = self._runtime.encode_image(image)
+        try:
+            self._features = self._runtime.encode_image(image)
+        except SdiwmError as error:
+            self._blindness = f"the newest picture was refused: {error}"
+            raise
         self._seen_ns = stamp_ns
 
     def feel(self, proprio: Array, stamp_ns: int) -> Latent:
@@ -37,7 +42,7 @@ class Observer:
             SdiwmError: no picture, too old a picture, wrong shape or a value not finite.
         """
         if self._features is None:
-            raise SdiwmError("no usable picture yet: is the camera publishing?")
+            raise SdiwmError(self._blindness)
         age = (stamp_ns - self._seen_ns) * 1e-9
         if age > self._timeout:
             raise SdiwmError(f"the newest picture is {1000 * age:.0f} ms old: is the camera alive?")

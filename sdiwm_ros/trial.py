@@ -86,8 +86,8 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
 def _look(graph: Graph, monitor: Monitor) -> None:
     monitor.spin(GLANCE)
     graph.check()
-    health = monitor.health.get(LANGUAGE)
-    if health is not None and health.level is Level.ERROR:
+    health = monitor.health_of(LANGUAGE)
+    if health.level is Level.ERROR:
         raise SdiwmError(health.message)
 
 
@@ -95,8 +95,7 @@ def _await_start(graph: Graph, monitor: Monitor) -> None:
     deadline = time.monotonic() + START_PATIENCE
     while True:
         _look(graph, monitor)
-        simulator = monitor.health.get("simulator")
-        if monitor.episodes or (simulator and "real_time_factor" in simulator.values):
+        if monitor.episodes or "real_time_factor" in monitor.health_of("simulator").values:
             return
         if time.monotonic() > deadline:
             states = "; ".join(f"{node}: {h.message}" for node, h in monitor.health.items())

@@ -16,7 +16,7 @@ import numpy as np
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_model.planning.protocols import Plan, PlannerSettings
 
-ACTIONS = {"red": 0.5, "green": -0.5, "blue": 1.0, "yellow": -1.0}
+ACTIONS = {"red": 0.4, "green": -0.4, "blue": 0.8, "yellow": -0.8}
 HORIZON = 16
 _nanosleep = ctypes.CDLL(None).usleep  # releases the GIL, as the engine does
 
@@ -41,7 +41,7 @@ class ScriptedRuntime:
     manifest = SimpleNamespace(
         dt=0.04,
         goals=tuple(ACTIONS),
-        action_limit=(2.5, 2.5, 3.0, 4.0),
+        action_limit=(1.0, 1.0, 1.0, 1.0),
         planner=PlannerSettings(),
         model_hash="scripted",
     )

@@ -1,0 +1,147 @@
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("mujoco")
+from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.diagnostics import Level
+from sdiwm_ros.evaluation import figures, reaction_ms, read_measured
+from sdiwm_ros.graph import Graph, private_environment
+from sdiwm_ros.monitor import Monitor
+from sdiwm_ros.recording import load_run
+from sdiwm_ros.signals import CommandKind
+
+MOVING = "touch the red target"
+
+
+def recorded(folder, **simulator):
+    record = {"record_to": str(folder)}
+    return {"simulator": record | {"instruction": MOVING} | simulator, "planner": record}
+
+
+def is_simulating(monitor):
+    return monitor.health_of("simulator").message == "simulating"
+
+
+def test_a_new_instruction_changes_the_target_of_a_moving_arm_within_200_ms(
+    scripted, until, tmp_path
+):
+    environment = private_environment()
+    published = []
+    with Graph(recorded(tmp_path), environment, tmp_path), Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        for colour in ("green", "blue", "yellow"):
+            sentence = f"now touch the {colour} one"
+            published.append(monitor.say(sentence))
+            heard = lambda s=sentence: (
+                monitor.health_of("language_goal").values.get("instruction") == s
+            )  # noqa: E731
+            until(monitor, heard)
+        until(monitor, lambda: monitor.imagined)
+        # The planner tells once a second; by its next word the last goal has been planned for.
+        monitor.health.pop("planner")
+        until(monitor, lambda: "planner" in monitor.health)
+    run = load_run(tmp_path)
+    reactions = reaction_ms(run, published)
+    assert len(reactions) == 3
+    assert max(reactions) < 200
+    assert [change[1] for episode in run.episodes for change in episode.changes] == [1, 2, 3]
+    # The scripted model moves the first joint by another velocity for each colour.
+    velocities = set(run.actions[:, 0].round(3).tolist())
+    assert len(velocities - {0.0}) == 4
+
+
+def test_the_loop_keeps_real_time_and_answers_observations(scripted, until, tmp_path):
+    environment = private_environment()
+    graph = Graph(recorded(tmp_path, episodes=1), environment, tmp_path)
+    with graph, Monitor(environment) as monitor:
+        until(monitor, lambda: monitor.episodes)
+    results = figures([read_measured(tmp_path)])
+    assert results["real_time_factor"] == pytest.approx(1.0, abs=0.02)
+    assert results["replan_hz"] > 100
+    assert results["setpoint_hz"] >= results["replan_hz"]
+    assert results["obs_to_action_ms"]["p50"] < 20
+    assert results["success"]["n"] == 1
+    assert results["unanswered_observations"] < 600
+
+
+def test_an_unrelated_instruction_is_reported_and_the_arm_holds_still(scripted, until, tmp_path):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path), Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        monitor.say("what is the weather like?")
+        until(monitor, lambda: monitor.health_of("language_goal").level is Level.ERROR)
+        until(monitor, lambda: monitor.health_of("planner").level is Level.ERROR)
+        refusals = monitor.health_of("language_goal").message, monitor.health_of("planner").message
+    assert all("what is the weather like?" in words for words in refusals)
+    run = load_run(tmp_path)
+    assert len(run.of_kind(CommandKind.SAFE))
+    assert not run.actions[-10:].any()
+
+
+def test_when_the_planner_dies_the_joints_rest_within_100_ms(scripted, until, tmp_path):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        graph.signal("planner", signal.SIGKILL)
+        until(monitor, lambda: "no command" in monitor.health_of("simulator").message)
+    run = load_run(tmp_path)
+    moving = np.flatnonzero(run.actions.any(axis=1))
+    silence_ms = (run.tick_ns[moving[-1]] - run.commands[-1, 0]) * 1e-6
+    assert silence_ms <= 100
+    assert run.header["command_timeouts"] == 1
+
+
+def test_when_the_observer_dies_the_planner_stops_the_arm(scripted, until, tmp_path):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        graph.signal("observer", signal.SIGKILL)
+        until(monitor, lambda: monitor.health_of("planner").level is Level.ERROR)
+        assert "no observation" in monitor.health_of("planner").message
+    run = load_run(tmp_path)
+    last_plan = run.of_kind(CommandKind.PLAN)[-1]
+    first_safe = next(c for c in run.of_kind(CommandKind.SAFE) if c[0] > last_plan[0])
+    assert (first_safe[0] - last_plan[1]) * 1e-6 < 150
+    assert not run.actions[-10:].any()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_planner_stops_planning_then_sends_a_safe_command(
+    scripted, until, tmp_path, number
+):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        graph.signal("planner", number)
+        assert graph.wait("planner") == 0
+    kinds = load_run(tmp_path).commands[:, 2].tolist()
+    safe = tuple(CommandKind).index(CommandKind.SAFE)
+    plan = tuple(CommandKind).index(CommandKind.PLAN)
+    assert kinds[-1] == safe
+    assert plan in kinds
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "juggle"}, "juggle"),
+        ({"command_timeout": 5.0}, "command_timeout"),
+        ({"seed": "many"}, "seed"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_in_one_sentence(tmp_path, changes, words):
+    environment = private_environment()
+    with Graph({"simulator": changes}, environment, tmp_path, ["simulator"]) as graph:
+        assert graph.wait("simulator", 20) == 2
+        with pytest.raises(SdiwmError, match=words):
+            graph.check()
+
+
+def test_no_process_outlives_the_graph(scripted, tmp_path):
+    with Graph({}, private_environment(), tmp_path) as graph:
+        processes = list(graph._processes.values())
+        assert len(processes) == 4
+    assert all(process.poll() is not None for process in processes)
