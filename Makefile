@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/pytest $(ARGS)
 
 lint: $(READY) build/typing
 	$(BIN)/ruff check
