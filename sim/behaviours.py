@@ -7,10 +7,13 @@ it decides.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from sdiwm_model.planning.protocols import Planner, shift_plan
+from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_sim.task import Array, Task
 
 
@@ -93,3 +96,43 @@ class NearTarget:
     def act(self, task: Task, rng: np.random.Generator) -> Array:
         pull = self._pull * task.expert_action(self._goal)
         return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
+
+
+class Planned:
+    """A model's own planner with a little noise: the states that its mistakes lead to.
+
+    It plans once a model step, with more iterations than in the control loop since it has more
+    time. Some time after arriving it is told to touch another target.
+    """
+
+    ITERATIONS = 4
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._settings = replace(runtime.manifest.planner, iterations=self.ITERATIONS)
+        self._conditionings: dict[int, Array] = {}
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        seed = int(rng.integers(2**31))
+        self._planner: Planner = self._runtime.make_planner(self._settings, seed)
+        self._plan: Array | None = None
+        self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.9))
+        self._amplitude = rng.uniform(0.0, 0.25)
+        assert task.goal is not None
+        self._goal = task.goal
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        if task.goal_distances()[self._goal] < 0.03 and rng.random() < 0.05:
+            self._goal = int(rng.integers(len(task.goals)))
+            self._plan = None
+        z = self._runtime.fuse(self._runtime.encode_image(task.render()), task.proprio())
+        warm_start = None if self._plan is None else shift_plan(self._plan, 1.0)
+        self._plan = self._planner.plan(z, self._conditioning(task), warm_start).actions
+        action = self._plan[0] + self._amplitude * self._noise.draw(rng)
+        return np.clip(action, -1, 1).astype(np.float32)
+
+    def _conditioning(self, task: Task) -> Array:
+        if self._goal not in self._conditionings:
+            plainest = task.train_instructions(self._goal)[0]
+            self._conditionings[self._goal] = self._runtime.condition(plainest)
+        return self._conditionings[self._goal]

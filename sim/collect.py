@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
-from sdiwm_model.data.episodes import Episode
+from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.behaviours import Behaviour, NearTarget, NoisyScripted, Random
+from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_sim.behaviours import Behaviour, NearTarget, NoisyScripted, Planned, Random
 from sdiwm_sim.task import Task
 
 TICKS_PER_STEP = 8  # physics ticks in a model step: 8 x 5 ms = 40 ms
-
-BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
-    "random": Random,
-    "scripted": NoisyScripted,
-    "wrong_target": lambda: NoisyScripted(wrong_target=True),
-    "near_target": NearTarget,
-}
-MIXTURE = {"random": 0.25, "scripted": 0.3, "wrong_target": 0.2, "near_target": 0.25}
+EPISODES_PER_SEED = 1_000_000
 
 
-def parse_mixture(text: str) -> dict[str, float]:
-    """Read 'random=0.5,scripted=0.5' into shares that sum to 1.
+def make_behaviours(runtime: Runtime | None = None) -> dict[str, Callable[[], Behaviour]]:
+    """Every behaviour by its name in a mixture; `planner` plans with ``runtime``.
+
+    Each call of a value makes a fresh behaviour for one episode; the planner is shared, since
+    its first plan for a goal costs a sentence.
+    """
+    behaviours: dict[str, Callable[[], Behaviour]] = {
+        "random": Random,
+        "scripted": NoisyScripted,
+        "wrong_target": lambda: NoisyScripted(wrong_target=True),
+        "near_target": NearTarget,
+    }
+    if runtime is not None:
+        planned = Planned(runtime)
+        behaviours["planner"] = lambda: planned
+    return behaviours
+
+
+def record(
+    task: Task,
+    mixture: dict[str, float],
+    seed: int,
+    episodes: int,
+    steps: int,
+    runtime: Runtime | None = None,
+) -> Iterator[Episode]:
+    """Yield ``episodes`` episodes of ``steps`` model steps; episode i depends on (seed, i) alone.
 
     Raises:
-        SdiwmError: an unknown behaviour, or a share that is not a positive number.
+        SdiwmError: the mixture asks for the planner and there is no ``runtime``.
     """
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        try:
-            shares[name] = float(value)
-        except ValueError:
-            raise SdiwmError(f"--mixture: '{part}' is not NAME=SHARE, e.g. random=0.5") from None
-        if name not in BEHAVIOURS and name != "planner":
-            known = ", ".join([*BEHAVIOURS, "planner"])
-            raise SdiwmError(f"--mixture: unknown behaviour '{name}': choose from {known}")
-        if not shares[name] > 0:
-            raise SdiwmError(f"--mixture: the share of '{name}' must be above 0")
-    total = sum(shares.values())
-    return {name: share / total for name, share in shares.items()}
+    behaviours = make_behaviours(runtime)
+    if missing := set(mixture) - set(behaviours):
+        raise SdiwmError(
+            f"--mixture asks for '{missing.pop()}', which needs a model: name one with --model"
+        )
+    for index in range(episodes):
+        layout = episode_seed(seed, index)
+        name = behaviour_of(layout, mixture)
+        yield record_episode(task, name, behaviours[name](), layout, steps)
+
+
+def episode_seed(seed: int, index: int) -> int:
+    """The layout of episode ``index`` of a data set: no two data sets share one."""
+    if not 0 <= index < EPISODES_PER_SEED:
+        raise SdiwmError(f"--episodes: one seed has {EPISODES_PER_SEED} episodes; use another too")
+    return seed * EPISODES_PER_SEED + index
 
 
 def record_episode(task: Task, name: str, behaviour: Behaviour, seed: int, steps: int) -> Episode:
@@ -81,3 +104,29 @@ def behaviour_of(seed: int, mixture: dict[str, float]) -> str:
     names = sorted(mixture)
     shares = np.array([mixture[name] for name in names])
     return names[int(np.random.default_rng([seed, 2]).choice(len(names), p=shares / shares.sum()))]
+
+
+def episode_spec(task: Task) -> EpisodeSpec:
+    """Shapes of the task's episodes, and what whoever trains on them must know of the task.
+
+    `train_instructions` is a list of sentences for each goal, in the order of `goals`.
+    """
+    goals = range(len(task.goals))
+    facts: dict[str, Any] = {
+        "name": task.name,
+        "dt": TICKS_PER_STEP * task.physics_dt,
+        "goals": list(task.goals),
+        "action_limit": [float(limit) for limit in task.action_limit],
+        "train_instructions": [list(task.train_instructions(goal)) for goal in goals],
+        "unrelated": list(task.unrelated_instructions()),
+        "state_groups": [asdict(group) for group in task.state_groups],
+        "position_coordinates": task.position_coordinates,
+    }
+    return EpisodeSpec(
+        image=task.render().shape,
+        proprio=len(task.proprio()),
+        action=len(task.action_limit),
+        goals=len(task.goals),
+        state=len(task.state()),
+        task=facts,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +28,20 @@ class Outcome:
     time_to_success: float | None
 
 
+@dataclass(frozen=True)
+class StateGroup:
+    """What a part of the privileged state holds: ``count`` points of ``width`` numbers each.
+
+    ``first`` is the index of its first number; ``unit`` is "m" or "rad".
+    """
+
+    name: str
+    unit: str
+    first: int
+    count: int
+    width: int
+
+
 @runtime_checkable
 class Task(Protocol):
     """A simulated robot with a camera, commanded by actions in [-1, 1] and told a goal in words.
@@ -42,6 +56,8 @@ class Task(Protocol):
     physics_dt: float
     camera_period: float
     time_limit: float
+    state_groups: tuple[StateGroup, ...]
+    position_coordinates: int  # of joints and objects: what a latent must know to be whole
 
     @property
     def instruction(self) -> str:
@@ -63,6 +79,15 @@ class Task(Protocol):
 
     def step(self, action: Array) -> None:
         """Hold ``action`` (A,), clipped to [-1, 1], for one physics tick."""
+
+    def train_instructions(self, goal: int) -> Sequence[str]:
+        """Sentences that ask for ``goal``, the plainest one first."""
+
+    def heldout_instructions(self, goal: int) -> Sequence[str]:
+        """Paraphrases and word orders of which no training sentence has the like."""
+
+    def unrelated_instructions(self) -> Sequence[str]:
+        """Sentences that name no goal and must be refused."""
 
     def proprio(self) -> Array:
         """Joint positions (rad) then velocities (rad/s), (P,)."""

@@ -8,6 +8,8 @@ for 0.3 s, within 6 s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 
 import mujoco
@@ -16,8 +18,8 @@ from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_sim.rendering import Camera
-from sdiwm_sim.task import Array, Outcome
-from sdiwm_sim.tasks.instructions import train_instructions
+from sdiwm_sim.task import Array, Outcome, StateGroup
+from sdiwm_sim.tasks import instructions
 
 SUCCESS_RADIUS = 0.025  # m
 HOLD_TIME = 0.3  # s
@@ -43,6 +45,12 @@ class ReachTask:
     physics_dt = 0.005
     camera_period = 1 / 30
     time_limit = 6.0
+    state_groups = (
+        StateGroup("fingertip", "m", 0, 1, 3),
+        StateGroup("joints", "rad", 3, 4, 1),
+        StateGroup("pucks", "m", 7, 4, 2),
+    )
+    position_coordinates = 12
     camera_name = "front"
 
     def __init__(self) -> None:
@@ -75,7 +83,7 @@ class ReachTask:
         self._hand_pitch = rng.uniform(*HAND_PITCH_RANGE)
         self._place_arm(rng)
         chosen = int(rng.integers(len(self.goals))) if goal is None else goal
-        sentences = train_instructions(chosen)
+        sentences = self.train_instructions(chosen)
         drawn = sentences[int(rng.integers(len(sentences)))]
         self.set_goal(chosen, drawn if instruction is None else instruction)
 
@@ -126,6 +134,15 @@ class ReachTask:
             time_to_success=self._success_time,
         )
 
+    def train_instructions(self, goal: int) -> Sequence[str]:
+        return _train_instructions(goal)
+
+    def heldout_instructions(self, goal: int) -> Sequence[str]:
+        return instructions.heldout_instructions(goal)
+
+    def unrelated_instructions(self) -> Sequence[str]:
+        return instructions.unrelated_instructions()
+
     def proprio(self) -> Array:
         return np.concatenate([self.data.qpos, self.data.qvel]).astype(np.float32)
 
@@ -173,6 +190,11 @@ class ReachTask:
         x = size / 2 + focal * local[:, 0] / -local[:, 2]
         y = size / 2 - focal * local[:, 1] / -local[:, 2]
         return np.stack([x, y], axis=1).astype(np.float32)
+
+
+@cache
+def _train_instructions(goal: int) -> tuple[str, ...]:
+    return tuple(instructions.train_instructions(goal))
 
 
 def joints_for(point: Array, hand_pitch: float) -> NDArray[np.float64]:
