@@ -66,6 +66,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
             "Seconds without a command until the joints are held.", 0.01, MAX_COMMAND_TIMEOUT
         ),
         "image_size": Number("Camera height and width in pixels.", 16, 512, whole=True),
+        "headless": Switch("True: no window; false: MuJoCo's viewer."),
         "wait_for_planner": Switch("Hold the first episode until a planned command arrives."),
         "record_to": Text("Folder for simulator.npz, written at the end; empty: none."),
         "realtime_priority": PRIORITY,

@@ -39,6 +39,13 @@ def make_named_task(name: str) -> Any:
     return make_task(name)
 
 
+def open_viewer(task: Any) -> Any:
+    """Open a window on the task."""
+    from sdiwm_sim.viewer import Viewer
+
+    return Viewer(task)
+
+
 class SimulatorNode(HostedNode):
     """Steps the task on absolute deadlines; holds the arm when no command comes in time."""
 
@@ -49,6 +56,7 @@ class SimulatorNode(HostedNode):
         self._record_to = parameters["record_to"]
         self._task = make_task(parameters["task"])
         self._task.render(self._size)  # opens the GL context before any deadline runs
+        self._viewer = None if parameters["headless"] else open_viewer(self._task)
         self._limits = np.asarray(self._task.action_limit, dtype=np.float64)
         self._guard = CommandGuard(self._limits)
         self._watchdog = Watchdog(parameters["command_timeout"])
@@ -135,6 +143,8 @@ class SimulatorNode(HostedNode):
         if self._since_picture >= self._task.camera_period - 1e-9:
             picture = image_message(self._task.render(self._size), stamp, "camera")
             self._image.publish(picture)
+            if self._viewer is not None:
+                self._viewer.refresh()
             fresh = self._since_picture == float("inf")
             self._since_picture = 0.0 if fresh else self._since_picture - self._task.camera_period
         self._deadlines.advance()
@@ -184,6 +194,8 @@ class SimulatorNode(HostedNode):
 
     def close(self) -> None:
         record = self._episodes.record
+        if self._viewer is not None:
+            self._viewer.close()
         record.tick_overruns = self._deadlines.overruns
         record.lost_periods = self._deadlines.lost_periods
         if self._record_to:

@@ -1,4 +1,5 @@
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ def recorded(folder, **simulator):
     return {"simulator": record | {"instruction": MOVING} | simulator, "planner": record}
 
 
+def has_heard(monitor, sentence):
+    return monitor.health_of("language_goal").values.get("instruction") == sentence
+
+
 def is_simulating(monitor):
     return monitor.health_of("simulator").message == "simulating"
 
@@ -35,13 +40,10 @@ def test_a_new_instruction_changes_the_target_of_a_moving_arm_within_200_ms(
         for colour in ("green", "blue", "yellow"):
             sentence = f"now touch the {colour} one"
             published.append(monitor.say(sentence))
-            heard = lambda s=sentence: (
-                monitor.health_of("language_goal").values.get("instruction") == s
-            )  # noqa: E731
-            until(monitor, heard)
+            until(monitor, partial(has_heard, monitor, sentence))
         until(monitor, lambda: monitor.imagined)
         # The planner tells once a second; by its next word the last goal has been planned for.
-        monitor.health.pop("planner")
+        monitor.health.pop("planner", None)
         until(monitor, lambda: "planner" in monitor.health)
     run = load_run(tmp_path)
     reactions = reaction_ms(run, published)
