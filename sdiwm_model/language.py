@@ -1,4 +1,4 @@
-"""From the tokens of an instruction to the conditioning c, by cross-attention, once per sentence."""
+"""From the tokens of an instruction to c by cross-attention, once per sentence."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.sizes import ModelSize
 
 TEXT_WIDTH = 384
-QUERIES = 4
+QUERIES = 8
 QUERY_WIDTH = 32
-DROPOUT = 0.2
+DROPOUT = 0.25
 CODE_LEVEL = 0.9
 BATCH = 64
 LEARNING_RATE = 2e-3
-WEIGHT_DECAY = 0.05
+WEIGHT_DECAY = 0.3
 
 
 class Tokeniser(Protocol):
@@ -137,3 +137,28 @@ def train_language(
             schedule.step()
             report(step, loss.item())
     return model.eval()
+
+
+@torch.inference_mode()
+def grounding_rates(
+    model: LanguageFusion,
+    encoder: Tokeniser,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    unrelated: Sequence[str],
+) -> dict[str, float]:
+    """How well sentences are understood: shares of the sentences given, 0 to 1.
+
+    accuracy        of `texts` that are grounded in their label's goal
+    false_refusals  of `texts` that are refused
+    refused         of `unrelated` that are refused
+    """
+    _, logits = model(*pad_tokens(encoder.encode_many([*texts, *unrelated])))
+    answers = logits.argmax(dim=-1)
+    related, rest = answers[: len(texts)], answers[len(texts) :]
+    refusal = logits.shape[-1] - 1
+    return {
+        "accuracy": (related == torch.tensor(labels)).float().mean().item(),
+        "false_refusals": (related == refusal).float().mean().item(),
+        "refused": (rest == refusal).float().mean().item(),
+    }

@@ -158,7 +158,7 @@ def _train_sentence(rng: random.Random, goal: int) -> str:
     if kind < 0.2:
         return rng.choice(TRAIN_ORDERS).format(o=wanted)
     action = rng.choice(TRAIN_ACTIONS).format(o=wanted)
-    if kind < 0.65:
+    if kind < 0.6:
         return rng.choice(TRAIN_FRAMES).format(x=action)
     other = _refer(rng, rng.choice(_others(goal)))
     return rng.choice(TRAIN_DISTRACTIONS).format(x=action, o=wanted, d=other)

@@ -54,14 +54,18 @@ touch the invisible one|touch the striped disc|touch the rainbow target|paint th
 
 TRAIN_ABSENT_COLOURS = (
     "purple", "orange", "pink", "white", "black", "brown", "grey", "silver", "turquoise",
-    "maroon", "violet", "indigo", "cyan", "bronze", "tan", "lavender", "gray", "peach",
+    "maroon", "violet", "indigo", "cyan", "bronze", "tan", "lavender", "gray", "peach", "cream",
+    "chestnut", "salmon", "coral", "platinum", "charcoal", "burgundy", "mint", "sand", "pearl",
 )  # fmt: skip
 TRAIN_ABSENT_FORMS = (
     "touch the {c} target", "go to the {c} puck", "{c}", "please tap the {c} disc",
     "reach for the {c} one", "the {c} one", "move to the {c} circle", "the {c} button, touch it",
     "can you press the {c} marker?", "put your finger on the {c} object", "touch {c}",
     "i want you to touch the dark {c} puck", "the goal is the {c} target", "hover over {c}",
+    "go: {c}", "{c} it is", "arm to {c}", "let the tip rest on the {c} puck", "{c}, please",
+    "the {c} tile, quickly", "would you be so kind as to touch the {c} ring", "next: {c}",
 )  # fmt: skip
+TRAIN_ABSENT_COUNT = 330
 TRAIN_ABSENT_WITH_PRESENT = (
     "touch the {c} target, not the {t} one", "ignore the {t} puck, go to the {c} puck",
     "the {c} one instead of the {t} one",
@@ -105,9 +109,11 @@ TRAIN_PROHIBITIONS = (
     "whatever happens, avoid the {t} {n}", "in any case, do not {v} the {t} {n}",
     "make sure to stay away from {t}", "stay out of the way of the {t} {n}",
     "at all costs, do not {v} {t}", "get away from the {t} {n}", "at no time {v} the {t} {n}",
-    "nothing must {v} the {t} {n}",
+    "nothing must {v} the {t} {n}", "no matter what, keep off the {t} {n}",
+    "whatever else happens, keep away from {t}", "do as you like, but not the {t} {n}",
+    "hands off the {t} {n}", "take care that you never {v} the {t} {n}",
 )  # fmt: skip
-TRAIN_PROHIBITION_COUNT = 350
+TRAIN_PROHIBITION_COUNT = 400
 
 HELDOUT_SENTENCES = tuple(
     """will there be a thunderstorm tonight|how humid is it in singapore|the fog lifts before noon
@@ -157,8 +163,9 @@ HELDOUT_PRESENT_FORMS = (
 
 def _absent_commands() -> list[str]:
     pairs = itertools.product(TRAIN_ABSENT_FORMS, TRAIN_ABSENT_COLOURS)
-    commands = [form.format(c=colour) for form, colour in pairs]
     rng = random.Random("absent colours")
+    chosen = rng.sample(list(pairs), TRAIN_ABSENT_COUNT)
+    commands = [*TRAIN_ABSENT_COLOURS, *(form.format(c=colour) for form, colour in chosen)]
     for form in TRAIN_ABSENT_WITH_PRESENT:
         for colour in TRAIN_ABSENT_COLOURS:
             commands.append(form.format(c=colour, t=rng.choice(TABLE_COLOURS)))
