@@ -74,7 +74,7 @@ class ModelController:
         self._planner: Planner | None = None
 
     def begin(self, task: Task, seed: int) -> None:
-        self._planner = self.runtime.make_planner(self.settings, seed)
+        self._planner = self.runtime.make_planner(self.settings, seed % 2**32)
         self._plan: Array | None = None
         self._next_picture = 0.0
         self._sentence: str | None = None
@@ -110,17 +110,27 @@ def run_episode(
     goal: int | None = None,
     instruction: str | None = None,
     on_tick: Callable[[Task], None] | None = None,
+    judged: bool = True,
 ) -> Outcome:
     """One episode: until success, or until the task's time limit.
 
     Args:
         on_tick: called before every physics tick, for recording.
+        judged: False where nobody knows which target the sentence names: then no target counts
+            as success, and holding any ends the episode.
     """
     task.reset(seed, goal, instruction)
+    if not judged:
+        task.set_goal(None)
     controller.begin(task, seed)
-    while task.time < task.time_limit - 1e-9 and not task.outcome().success:
+    while task.time < task.time_limit - 1e-9 and not _ended(task):
         action = controller.act(task)
         if on_tick is not None:
             on_tick(task)
         task.step(action)
     return task.outcome()
+
+
+def _ended(task: Task) -> bool:
+    outcome = task.outcome()
+    return outcome.success or (task.goal is None and outcome.wrong_target)

@@ -82,4 +82,4 @@ class TaskEnv(gymnasium.Env[dict[str, Any], Array]):
         return {"outcome": self.task.outcome(), "goal": self.task.goal}
 
 
-gymnasium.register("sdiwm/Reach-v0", TaskEnv, kwargs={"task": "reach"})
+gymnasium.register("sdiwm/Reach-v0", "sdiwm_sim.environment:TaskEnv", kwargs={"task": "reach"})

@@ -40,12 +40,12 @@ class ReachTask:
     """See the module's docstring; the `Task` protocol states the methods."""
 
     name = "reach"
-    joint_names = ("base_yaw", "shoulder_pitch", "elbow_pitch", "wrist_pitch")
-    goals = ("red", "green", "blue", "yellow")
+    joint_names: tuple[str, ...] = ("base_yaw", "shoulder_pitch", "elbow_pitch", "wrist_pitch")
+    goals: tuple[str, ...] = ("red", "green", "blue", "yellow")
     physics_dt = 0.005
     camera_period = 1 / 30
     time_limit = 6.0
-    state_groups = (
+    state_groups: tuple[StateGroup, ...] = (
         StateGroup("fingertip", "m", 0, 1, 3),
         StateGroup("joints", "rad", 3, 4, 1),
         StateGroup("pucks", "m", 7, 4, 2),
@@ -216,8 +216,9 @@ def joints_for(point: Array, hand_pitch: float) -> NDArray[np.float64]:
 
 def _place_pucks(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Random puck centres (count, 3) in an annular sector, kept apart by `PUCK_SPACING`."""
+    nearest, farthest = PUCK_RADIUS_RANGE
     while True:
-        radius = np.sqrt(rng.uniform(*np.square(PUCK_RADIUS_RANGE), size=count))
+        radius = np.sqrt(rng.uniform(nearest**2, farthest**2, size=count))
         angle = rng.uniform(*PUCK_ANGLE_RANGE, size=count)
         xy = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
         gaps = np.linalg.norm(xy[:, None] - xy[None], axis=-1)
