@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 #include "../kernels/isa.hpp"
 #include "goal.hpp"
@@ -22,11 +23,16 @@ static inline int32_t scaled(int64_t x, int32_t multiplier, int32_t shift) {
 // Actions [n][horizon][kAction] of one step -> the tile's layout; lanes from n on are zero.
 static inline void pack_actions(const int8_t* actions, int n, int horizon, int step,
                                 StepActions& packed) {
-  for (int c = 0; c < kTile; ++c) {
-    for (int a = 0; a < 4 * model::kActionGroups; ++a) {
-      const bool used = c < n && a < model::kAction;
-      packed.value[a / 4][c][a % 4] =
-          used ? actions[(c * horizon + step) * model::kAction + a] : static_cast<int8_t>(0);
+  using namespace model;
+  for (int group = 0; group < kActionGroups; ++group) {
+    const int used = kAction - 4 * group < 4 ? kAction - 4 * group : 4;
+    for (int c = 0; c < kTile; ++c) {
+      int8_t four[4] = {};
+      if (c < n) {
+        const int8_t* from = actions + (c * horizon + step) * kAction + 4 * group;
+        memcpy(four, from, static_cast<size_t>(used));
+      }
+      memcpy(packed.value[group][c], four, sizeof four);
     }
   }
 }

@@ -74,10 +74,10 @@ def planner_integers(q: QuantisedModel, settings: PlannerSettings, seed: int) ->
         "sigma": (settings.sigma, math.floor(100 * settings.sigma * 32767 / 32768 / gain) / 100),
         "temperature": (settings.temperature, 16.0),
     }
-    for name, (value, largest) in limits.items():
-        if value > largest:
+    for name, (asked, largest) in limits.items():
+        if asked > largest:
             raise SdiwmError(
-                f"planner.{name} is {value}: the integer engine takes {largest} at most."
+                f"planner.{name} is {asked}: the integer engine takes {largest} at most."
             )
     if not 0 <= seed < 2**32:
         raise SdiwmError(f"The planner's seed is {seed}: use 0 to 2**32 - 1.")

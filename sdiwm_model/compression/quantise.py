@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from sdiwm_model.errors import SdiwmError
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, Floats]
+Units = dict[str, Any]  # fields of GoalUnits
 
 ACTION_UNIT = 1 / 127
 LATENT_UNIT = 256 / LATENT_ONE
@@ -75,7 +77,9 @@ def quantise(weights: Weights, calibration: Calibration, seed: int = 0) -> Quant
     rng = np.random.default_rng(seed)
     actions = np.concatenate([calibration.actions, _planner_like(calibration.actions, rng)])
     starts = np.concatenate([calibration.latents, calibration.latents])
-    goals = calibration.conditionings[rng.integers(len(calibration.conditionings), size=len(starts))]
+    goals = calibration.conditionings[
+        rng.integers(len(calibration.conditionings), size=len(starts))
+    ]
     fusion = _fusion_ranges(weights, calibration)
     visited = _float_rollouts(weights, starts, actions, goals)
     first = _build(weights, _Ranges(fusion, *_step_ranges(weights, visited, actions, goals)))
@@ -176,7 +180,11 @@ def _fusion_ranges(weights: Weights, calibration: Calibration) -> tuple[float, f
     first = np.maximum(_linear(weights, "fusion.0", x), 0)
     second = np.maximum(_linear(weights, "fusion.1", first), 0)
     bound = max(1.0, HEADROOM * float(np.abs(x).max()))
-    return bound, max(HEADROOM * float(first.max()), 1e-3), max(HEADROOM * float(second.max()), 1e-3)
+    return (
+        bound,
+        max(HEADROOM * float(first.max()), 1e-3),
+        max(HEADROOM * float(second.max()), 1e-3),
+    )
 
 
 def _build(weights: Weights, ranges: _Ranges) -> QuantisedModel:
@@ -186,7 +194,9 @@ def _build(weights: Weights, ranges: _Ranges) -> QuantisedModel:
     cost, cost_units = _quantise_head(weights, "cost", ranges.cost / 255)
     value, value_units = _quantise_head(weights, "value", ranges.value / 255)
     latent = weights["fusion.2.weight"].shape[0]
-    action = weights["dynamics.input.weight"].shape[1] - latent - cost_units["cost_gain_weight"].shape[1]
+    action = (
+        weights["dynamics.input.weight"].shape[1] - latent - cost_units["cost_gain_weight"].shape[1]
+    )
     units = GoalUnits(
         input_weight=np.ascontiguousarray(weights["dynamics.input.weight"][:, latent + action :]),
         input_bias=weights["dynamics.input.bias"],
@@ -210,9 +220,7 @@ def _rows(
     return np.rint(effective / unit[:, None]).astype(np.int8), unit
 
 
-def _scale(
-    ratio: NDArray[np.float64], bits: int
-) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+def _scale(ratio: NDArray[np.float64], bits: int) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """(multiplier, shift) with multiplier * 2^-(15 + shift) ~ ratio, multiplier below 2^bits."""
     shift = np.clip(np.ceil(bits - 15 - np.log2(ratio)) - 1, 0, 24)
     multiplier = np.clip(np.rint(ratio * 2.0 ** (15 + shift)), 0, 32767)
@@ -248,7 +256,7 @@ def _quantise_fusion(
         scale = _scale(unit / units[i + 1], 15)
         layers[f"fusion_{i}"] = _layer(weight, bias / unit, slice(0), scale)
     return layers, FusionUnits(
-        weights["fusion.proprio_mean"], weights["fusion.proprio_std"], np.float64(input_unit)
+        weights["fusion.proprio_mean"], weights["fusion.proprio_std"], np.array(input_unit)
     )
 
 
@@ -291,7 +299,7 @@ def _quantise_gru(weights: Weights, x_unit: float) -> dict[str, Layer]:
 
 def _quantise_head(
     weights: Weights, head: str, hidden_unit: float
-) -> tuple[dict[str, Layer], dict[str, NDArray[np.float64]]]:
+) -> tuple[dict[str, Layer], Units]:
     weight, unit = _rows(
         weights[f"{head}.input.weight"].astype(np.float64) * LATENT_UNIT, np.zeros(1), SUM_LIMIT
     )
@@ -301,7 +309,9 @@ def _quantise_head(
     multiplier_fits = np.floor(-np.log2(unit / fine))
     shift = np.clip(np.minimum(never_saturates, multiplier_fits), 0, 24).astype(np.int32)
     gain_unit = np.minimum(unit / fine * 2.0 ** (15 + shift), 32767.0)
-    inputs = _layer(weight, np.zeros(len(unit)), slice(None), (np.zeros_like(shift, np.int16), shift))
+    inputs = _layer(
+        weight, np.zeros(len(unit)), slice(None), (np.zeros_like(shift, np.int16), shift)
+    )
     out_bias = weights[f"{head}.output.bias"].astype(np.float64)
     out_effective = weights[f"{head}.output.weight"].astype(np.float64) * hidden_unit
     out_weight, out_unit = _rows(out_effective, np.abs(out_bias), SUM_LIMIT)
@@ -313,7 +323,7 @@ def _quantise_head(
         f"{head}_gain_unit": gain_unit,
         f"{head}_shift_weight": weights[f"{head}.shift.weight"],
         f"{head}_shift_bias": weights[f"{head}.shift.bias"],
-        f"{head}_shift_unit": np.float64(fine),
-        f"{head}_unit": np.float64(out_unit[0]),
+        f"{head}_shift_unit": np.array(fine),
+        f"{head}_unit": np.array(out_unit[0]),
     }
     return {f"{head}_input": inputs, f"{head}_output": output}, units

@@ -199,7 +199,7 @@ def _film(q: QuantisedModel, head: str, c: NDArray[np.float32]) -> tuple[Any, An
 
 def save_engine(q: QuantisedModel, path: Path) -> None:
     """Write engine.safetensors, atomically."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {
         f"layer.{name}.{f.name}": np.ascontiguousarray(getattr(layer, f.name))
@@ -209,8 +209,9 @@ def save_engine(q: QuantisedModel, path: Path) -> None:
     for group in ("goal", "fusion"):
         units = getattr(q, group)
         tensors |= {f"{group}.{f.name}": np.asarray(getattr(units, f.name)) for f in fields(units)}
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "format_version": str(FORMAT_VERSION)})
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def load_engine(path: Path) -> QuantisedModel:
@@ -266,10 +267,15 @@ def _check_layers(model: QuantisedModel, path: Path) -> None:
         out = layer.weight.shape[:1]
         shapes = {layer.bias.shape, layer.shift.shape, layer.multiplier.shape}
         types = tuple(getattr(layer, f.name).dtype for f in fields(layer))
-        if layer.weight.ndim != 2 or shapes != {out} or types != (
-            np.int8,
-            np.int32,
-            np.int32,
-            np.int16,
+        if (
+            layer.weight.ndim != 2
+            or shapes != {out}
+            or types
+            != (
+                np.int8,
+                np.int32,
+                np.int32,
+                np.int16,
+            )
         ):
             raise SdiwmError(f"{path}: layer '{name}' has the wrong shapes or types; {REMEDY}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def _padded(name: str, layer: Layer, q: QuantisedModel) -> Layer:
 
 
 def _header(
-    q: QuantisedModel, arrays: dict[str, NDArray[np.generic]], candidates: int, horizon: int
+    q: QuantisedModel, arrays: dict[str, NDArray[Any]], candidates: int, horizon: int
 ) -> str:
     sizes = {
         "Latent": q.latent,
@@ -82,9 +83,9 @@ def _header(
     )
 
 
-def _source(arrays: dict[str, NDArray[np.generic]]) -> str:
+def _source(arrays: dict[str, NDArray[Any]]) -> str:
     value, rise = tanh_tables()
-    tables = {
+    tables: dict[str, NDArray[Any]] = {
         "kTanhValue": value,
         "kTanhRise": rise,
         "kNormal": normal_table(),
@@ -99,11 +100,11 @@ def _source(arrays: dict[str, NDArray[np.generic]]) -> str:
     )
 
 
-def _declaration(name: str, array: NDArray[np.generic]) -> str:
+def _declaration(name: str, array: NDArray[Any]) -> str:
     return f"const {C_TYPES[array.dtype.name]} {name}[{array.size}]"
 
 
-def _definition(name: str, array: NDArray[np.generic]) -> str:
+def _definition(name: str, array: NDArray[Any]) -> str:
     numbers = [str(int(x)) for x in array.ravel()]
     rows = [
         ", ".join(numbers[i : i + NUMBERS_A_LINE]) for i in range(0, len(numbers), NUMBERS_A_LINE)

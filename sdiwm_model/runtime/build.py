@@ -118,13 +118,28 @@ def _compile(
     for name, text in generated.items():
         (folder / name).write_text(text, encoding="utf-8")
     host = sources() / "boards" / "host"
-    units = [(folder / "model.cpp", "model", ("-O2",)), (host / "dispatch.cpp", "dispatch", ("-O2",))]
+    units: list[tuple[Path, str, tuple[str, ...]]] = [
+        (folder / "model.cpp", "model", ("-O2",)),
+        (host / "dispatch.cpp", "dispatch", ("-O2",)),
+    ]
     units += [(host / "engine.cpp", isa, ISA_FLAGS[isa]) for isa in instruction_sets()]
     include = (f"-I{folder}", f"-I{sources() / 'kernels'}")
     objects = []
     for source, name, flags in units:
         target = folder / f"{name}.o"
-        _run([compiler, *COMMON_FLAGS, *flags, *extra_flags, *include, "-c", str(source), "-o", str(target)])
+        _run(
+            [
+                compiler,
+                *COMMON_FLAGS,
+                *flags,
+                *extra_flags,
+                *include,
+                "-c",
+                str(source),
+                "-o",
+                str(target),
+            ]
+        )
         objects.append(str(target))
     _run([compiler, *objects, *extra_flags, *LINK_FLAGS, "-o", str(library)])
 

@@ -41,6 +41,7 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     ),
     "heads": (None, (_POINTER, _POINTER, ctypes.c_int32, _POINTER, _POINTER, _POINTER)),
     "peak": (ctypes.c_int64, (ctypes.c_int64,)),
+    "single_precision_peak": (ctypes.c_int64, (ctypes.c_int64,)),
 }
 
 
@@ -162,7 +163,9 @@ class NativeEngine:
         self._check("z", state.shape, (self.model.latent,))
         self._check("actions", moves.shape, (*moves.shape[:2], self.model.action))
         if not 1 <= moves.shape[1] <= MAX_HORIZON:
-            raise SdiwmError(f"The horizon is {moves.shape[1]}: the engine takes 1 to {MAX_HORIZON}.")
+            raise SdiwmError(
+                f"The horizon is {moves.shape[1]}: the engine takes 1 to {MAX_HORIZON}."
+            )
         settings = planner_integers(self.model, PlannerSettings(value_weight=value_weight), 0)
         settings.horizon = moves.shape[1]
         costs = np.empty(len(moves), np.int32)

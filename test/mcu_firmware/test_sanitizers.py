@@ -12,7 +12,16 @@ from sdiwm_model.export.codegen import generate
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.build import find_compiler, sources
 
-FLAGS = ["-std=c++17", "-O1", "-g", "-fno-exceptions", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-g",
+    "-fno-exceptions",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Werror",
+]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 

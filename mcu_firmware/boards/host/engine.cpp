@@ -80,3 +80,7 @@ SDIWM_EXPORT(void, heads)(const Goal* goal, const int16_t* z, int32_t n, int32_t
 
 // Multiply-accumulates done in `loops` rounds of the fastest loop this instruction set has.
 SDIWM_EXPORT(int64_t, peak)(int64_t loops) { return sdiwm::peak(loops); }
+
+SDIWM_EXPORT(int64_t, single_precision_peak)(int64_t loops) {
+  return sdiwm::single_precision_peak(loops);
+}

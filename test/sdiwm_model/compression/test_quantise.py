@@ -29,8 +29,12 @@ def linear(weights, name, x):
 
 
 def float_fusion(w, features, proprio):
-    x = np.concatenate([features, (proprio - w["fusion.proprio_mean"]) / w["fusion.proprio_std"]], 1)
-    return np.tanh(linear(w, "fusion.2", relu(linear(w, "fusion.1", relu(linear(w, "fusion.0", x))))))
+    x = np.concatenate(
+        [features, (proprio - w["fusion.proprio_mean"]) / w["fusion.proprio_std"]], 1
+    )
+    return np.tanh(
+        linear(w, "fusion.2", relu(linear(w, "fusion.1", relu(linear(w, "fusion.0", x)))))
+    )
 
 
 def float_head(w, head, z, c):
@@ -129,9 +133,7 @@ def test_the_file_returns_the_same_model(quantised, calibration, tmp_path):
     loaded = load_engine(path)
     for name, layer in quantised.layers.items():
         for part in ("weight", "bias", "shift", "multiplier"):
-            np.testing.assert_array_equal(
-                getattr(loaded.layers[name], part), getattr(layer, part)
-            )
+            np.testing.assert_array_equal(getattr(loaded.layers[name], part), getattr(layer, part))
     c = calibration.conditionings[0]
     assert make_goal(loaded, c).to_bytes() == make_goal(quantised, c).to_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["engine.safetensors"]

@@ -131,7 +131,9 @@ def test_planning_beats_standing_still_and_the_float_planner_agrees(engine, cali
 
 def test_planners_in_two_threads_do_not_disturb_each_other(engine, calibration):
     z = calibration.latents
-    expected = [engine.make_planner(SMALL, i).plan(z[i], calibration.conditionings[i]) for i in (0, 1)]
+    expected = [
+        engine.make_planner(SMALL, i).plan(z[i], calibration.conditionings[i]) for i in (0, 1)
+    ]
     wrong = []
 
     def work(i):
@@ -182,8 +184,10 @@ def test_the_library_is_built_once_and_found_again(hostile, empty_cache):
     assert [p.name for p in empty_cache.iterdir()] == [library.name]
 
 
-def test_another_model_or_other_flags_are_another_library(hostile, quantised, compiler, empty_cache):
-    compiler('case "$1" in --version) echo fake;; esac; for last; do :; done; : > "$last"')
+def test_another_model_or_other_flags_are_another_library(
+    hostile, quantised, compiler, empty_cache
+):
+    compiler('case "$1" in --version) echo fake; exit;; esac; for last; do :; done; : > "$last"')
     built = {
         build.build_library(generate(hostile)),
         build.build_library(generate(quantised)),
@@ -218,7 +222,7 @@ def test_a_cache_that_cannot_be_written_gives_one_sentence(hostile, tmp_path, mo
 
 
 def test_a_damaged_library_is_named(hostile, compiler, empty_cache):
-    compiler('case "$1" in --version) echo fake;; esac; for last; do :; done; : > "$last"')
+    compiler('case "$1" in --version) echo fake; exit;; esac; for last; do :; done; : > "$last"')
     with pytest.raises(SdiwmError, match="delete it"):
         NativeEngine(hostile)
 
