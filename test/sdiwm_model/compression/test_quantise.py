@@ -74,8 +74,7 @@ def test_quantised_rollouts_track_the_float_model(float_weights, calibration, qu
         model.goal(c), latent_to_q15(calibration.latents), actions_to_int8(calibration.actions)
     )
     error = np.sqrt(np.square(latent_from_q15(path) - expected).mean(axis=(0, 2)))
-    assert error[0] < 0.01
-    assert error.max() < 0.03  # over 30 steps, of latents that spread by 0.4
+    assert error.max() < 0.0075  # one 8-bit step; over 30 steps, of latents that spread by 0.4
     assert expected.std() > 0.3
 
 
@@ -83,7 +82,7 @@ def test_fusion_tracks_the_float_model(float_weights, calibration, quantised):
     x = fusion_inputs(quantised, calibration.features, calibration.proprio)
     got = latent_from_q15(IntegerModel(quantised).fuse(x))
     expected = float_fusion(float_weights, calibration.features, calibration.proprio)
-    assert np.sqrt(np.square(got - expected).mean()) < 0.02
+    assert np.sqrt(np.square(got - expected).mean()) < 0.012
     assert expected.std() > 0.3
 
 
@@ -105,7 +104,7 @@ def test_heads_track_the_float_model(float_weights, calibration, quantised, head
             getattr(quantised.goal, f"{head}_unit")
         )
         expected = float_head(float_weights, head, z, c)
-        assert np.abs(got - expected).max() < 0.08
+        assert np.abs(got - expected).max() < 0.028
         assert expected.std() > 0.05
 
 
