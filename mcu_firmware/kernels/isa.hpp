@@ -1,27 +1,34 @@
 // The one place where an instruction set is chosen: by the flags this file is compiled with.
 //
-// Each set has a folder with the same files and the same functions. Everything lives in a
-// namespace of its own per set, since one library links several of them.
+// Each set has a folder with the same functions. Everything lives in a namespace of its own per
+// set, since one library links several of them.
 #pragma once
 
 #if defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BW__)
+
 #define SDIWM_ISA avx512vnni
-#include "avx512vnni/tile.hpp"
+#include "avx512vnni/head.hpp"
 #include "avx512vnni/noise.hpp"
 #include "avx512vnni/peak.hpp"
 #include "avx512vnni/step.hpp"
-#include "avx512vnni/head.hpp"
 #include "avx512vnni/weighted_sums.hpp"
+
+#elif defined(__AVX2__)
+
+#define SDIWM_ISA avx2
+#include "avx2/head.hpp"
+#include "avx2/step.hpp"
+#include "portable/noise.hpp"
+#include "portable/peak.hpp"
+#include "portable/weighted_sums.hpp"
+
 #else
-#if defined(__AVX2__)
-#define SDIWM_ISA avx2  // the portable kernels, vectorised by the compiler
-#else
+
 #define SDIWM_ISA portable
-#endif
-#include "portable/tile.hpp"
+#include "portable/head.hpp"
 #include "portable/noise.hpp"
 #include "portable/peak.hpp"
 #include "portable/step.hpp"
-#include "portable/head.hpp"
 #include "portable/weighted_sums.hpp"
+
 #endif

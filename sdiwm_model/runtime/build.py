@@ -24,7 +24,7 @@ COMMON_FLAGS = (
 )
 ISA_FLAGS: dict[str, tuple[str, ...]] = {
     "portable": ("-O3",),
-    "avx2": ("-O3", "-mavx2"),
+    "avx2": ("-O2", "-mavx2"),
     "avx512vnni": (
         "-O2",
         "-mavx512f",

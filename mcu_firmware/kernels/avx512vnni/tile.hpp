@@ -10,8 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../fixed_point.hpp"
-#include "model.hpp"
+#include "../step_actions.hpp"
 
 namespace sdiwm {
 inline namespace SDIWM_ISA {
@@ -19,10 +18,6 @@ inline namespace SDIWM_ISA {
 #define SDIWM_INLINE static inline __attribute__((always_inline))
 
 constexpr int kQuarters = kTile / 16;  // registers of 16 sums
-
-struct StepActions {
-  alignas(64) int8_t value[model::kActionGroups][kTile][4];
-};
 
 struct Tile {
   alignas(64) int16_t state[model::kLatent][kTile];

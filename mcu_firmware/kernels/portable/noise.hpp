@@ -5,8 +5,8 @@
 
 #include "../../planner/settings.hpp"
 #include "../philox.hpp"
+#include "../step_actions.hpp"
 #include "../tables.hpp"
-#include "tile.hpp"
 
 namespace sdiwm {
 inline namespace SDIWM_ISA {

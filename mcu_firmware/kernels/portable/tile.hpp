@@ -3,16 +3,10 @@
 
 #include <stdint.h>
 
-#include "../fixed_point.hpp"
-#include "model.hpp"
+#include "../step_actions.hpp"
 
 namespace sdiwm {
 inline namespace SDIWM_ISA {
-
-// The actions of one model step, 127 is 1.0; unused entries are zero.
-struct StepActions {
-  alignas(64) int8_t value[model::kActionGroups][kTile][4];
-};
 
 struct Tile {
   alignas(64) int16_t state[model::kLatent][kTile];  // Q15

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "tile.hpp"
+#include "../step_actions.hpp"
 
 namespace sdiwm {
 inline namespace SDIWM_ISA {
