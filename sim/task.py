@@ -110,6 +110,9 @@ class Task(Protocol):
     def start_near(self, goal: int, rng: np.random.Generator) -> None:
         """Move the robot to a random place close to the goal, for data collection."""
 
+    def restore(self, state: Array, proprio: Array) -> None:
+        """Put all where ``state`` (S,) says, with the joint velocities of ``proprio`` (P,)."""
+
     def expert_action(self, goal: int | None = None) -> Array:
         """The scripted oracle's action (A,) towards ``goal`` (default: the named one)."""
 

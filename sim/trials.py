@@ -1,7 +1,7 @@
 """Many closed-loop episodes of one controller, and what is counted of them.
 
-Layout seeds of trials start at 10**12: collected episodes (seed * 1,000,000 + index, seed below
-1,000,000) never reach there, so no trial was ever trained on.
+Layout seeds of trials start at 10**17: collected episodes (seed * 1,000,000 + index, seed up to
+10**10) never reach there, so no trial was ever trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sdiwm_model.report import distribution, rate
 from sdiwm_sim.closed_loop import Controller, run_episode
 from sdiwm_sim.task import Outcome, Task
 
-FIRST_LAYOUT = 10**12
+FIRST_LAYOUT = 10**17
 TRIALS_PER_SEED = 1_000_000
 SPLITS = ("train", "heldout")
 

@@ -1,7 +1,7 @@
 """Record episodes of a simulated task, as Parquet shards for `sdiwm train`.
 
 Episode i of seed S has the layout seed S * 1,000,000 + i, whatever else is collected. Seeds from
-900,000 on are those of `sdiwm bench horizon`: do not train on them.
+1,000,000 on are those of `sdiwm bench horizon`: do not train on them.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, default=150, metavar="N", help="model steps of 40 ms in an episode"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="0 to 999999")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the layouts")
     parser.add_argument(
         "--mixture", default=DEFAULT, metavar="NAME=SHARE,...",
         help="share of each behaviour: random, scripted, wrong_target, near_target, planner",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record; print the rate."""
     mixture = parse_mixture(args.mixture)
-    for name, low, high in (("episodes", 1, 10**6), ("steps", 2, 10**5), ("seed", 0, 10**6 - 1)):
+    for name, low, high in (("episodes", 1, 10**6), ("steps", 2, 10**5), ("seed", 0, 10**10)):
         if not low <= getattr(args, name) <= high:
             raise SdiwmError(f"--{name} is {getattr(args, name)}: use {low} to {high}")
     with _new_folder(args.out) as folder:

@@ -32,7 +32,7 @@ HOME = np.array([0.0, 1.25, -1.75, -0.6])
 HOME_SPREAD = np.array([1.1, 0.35, 0.45, 0.5])
 LINKS = (0.2, 0.2, 0.08)  # m: upper arm, forearm, hand
 SHOULDER_HEIGHT = 0.12  # m
-HAND_PITCH_RANGE = (-1.6, -0.9)  # rad: the expert's hand points down, more or less
+HAND_PITCH_RANGE = (-2.3, -0.5)  # rad: the expert's hand points down, more or less
 EXPERT_GAIN = 6.0  # 1/s
 
 
@@ -173,6 +173,12 @@ class ReachTask:
         low, high = self.model.jnt_range.T
         point = self.goal_points()[goal] + rng.uniform([-0.04, -0.04, 0.0], [0.04, 0.04, 0.04])
         self.data.qpos[:] = np.clip(joints_for(point, self._hand_pitch), low, high)
+        mujoco.mj_forward(self.model, self.data)
+
+    def restore(self, state: Array, proprio: Array) -> None:
+        self.data.qpos[:] = state[3:7]
+        self.data.qvel[:] = proprio[4:]
+        self.data.mocap_pos[:, :2] = state[7:].reshape(-1, 2)
         mujoco.mj_forward(self.model, self.data)
 
     def expert_action(self, goal: int | None = None) -> Array:

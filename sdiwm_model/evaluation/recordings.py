@@ -1,0 +1,101 @@
+"""Episodes for the horizon bench: recorded by `sdiwm collect` in another process, and cached.
+
+This room knows no simulator, so it asks the command line for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from sdiwm_model.data.shards import MANIFEST
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.runtime.build import cache_folder
+
+MIXTURE = "random=0.2,scripted=0.2,wrong_target=0.2,near_target=0.2,planner=0.2"
+STATISTICS_SEED = 1_000_000  # seeds of `sdiwm collect` below this one are for training
+HELDOUT_SEED = 1_000_001  # of bench seed 0; bench seed s has this plus s
+SIMULATOR = "sdiwm_sim"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a data set holds, and so its name in the cache."""
+
+    task: str
+    seed: int
+    episodes: int
+    steps: int
+    mixture: str
+    model: str
+    model_hash: str
+
+
+def record(recording: Recording) -> Path:
+    """The folder of these episodes, recorded now if the cache has not got them.
+
+    An older recording of the same seed, by another simulator or model, is removed.
+    """
+    folder = cache_folder() / "horizon"
+    prefix = f"{recording.task}-{recording.seed}-"
+    path = folder / (prefix + _key(recording))
+    if not (path / MANIFEST).is_file():
+        for stale in folder.glob(prefix + "*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        run_command(
+            "collect", "--task", recording.task, "--out", str(path),
+            "--episodes", str(recording.episodes), "--steps", str(recording.steps),
+            "--seed", str(recording.seed), "--mixture", recording.mixture,
+            "--model", recording.model,
+        )  # fmt: skip
+    return path
+
+
+def run_command(*arguments: str) -> None:
+    """Run `sdiwm ARGUMENTS` in another process, showing its progress.
+
+    Raises:
+        SdiwmError: it failed; its own sentence is on the screen.
+    """
+    code = "import sys; from sdiwm_model.cli import main; sys.exit(main())"
+    _run([sys.executable, "-c", code, *arguments], f"`sdiwm {arguments[0]}`")
+
+
+def replay(data: Path, out: Path, steps: int, errors: dict[str, float], seed: int) -> None:
+    """Replay recorded actions from perturbed states in the simulator; see `sdiwm_sim.replay`."""
+    command = [sys.executable, "-m", f"{SIMULATOR}.replay", str(data), "--out", str(out)]
+    command += ["--steps", str(steps), "--seed", str(seed)]
+    command += [f"--error={name}={value}" for name, value in errors.items()]
+    _run(command, "the simulator's replay")
+
+
+def _run(command: Sequence[str], name: str) -> None:
+    if importlib.util.find_spec(SIMULATOR) is None:
+        raise SdiwmError("the simulator is not installed: name folders with --data, --train-data")
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SdiwmError(f"{name} failed; the reason is above")
+
+
+def _key(recording: Recording) -> str:
+    """Of what is asked for and of the simulator's sources: other pictures, other key."""
+    digest = hashlib.sha256(repr(astuple(recording)).encode())
+    spec = importlib.util.find_spec(SIMULATOR)
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        for name in (
+            "task.py",
+            "collect.py",
+            "behaviours.py",
+            "rendering.py",
+            "tasks/*",
+            "assets/*",
+        ):
+            for path in sorted(Path(root).glob(name)):
+                if path.is_file():
+                    digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
