@@ -18,7 +18,9 @@ TEXT_WIDTH = 384
 QUERIES = 8
 QUERY_WIDTH = 32
 DROPOUT = 0.25
-CODE_LEVEL = 0.9
+CODE_LEVEL = 0.97
+REFUSAL_WEIGHT = 0.5
+"""Weight of unrelated sentences in the loss: a needless refusal annoys more than a missing one."""
 BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.3
@@ -35,7 +37,7 @@ class Tokeniser(Protocol):
 
 
 def goal_codes(goals: int, width: int) -> Tensor:
-    """The conditioning that each goal is trained towards: (goals, width), +-0.9, orthogonal.
+    """The conditioning that each goal is trained towards: (goals, width), +-0.97, orthogonal.
 
     Rows 1.. of Sylvester's Hadamard matrix, so that a fresh training of the language module
     speaks to the same world model. `width` is a power of two above `goals`.
@@ -87,7 +89,9 @@ def language_loss(c: Tensor, logits: Tensor, labels: Tensor, codes: Tensor) -> T
     """
     named = labels < len(codes)
     pull = (c[named] - codes[labels[named]]).square().sum(dim=-1).mean() if named.any() else 0.0
-    return functional.cross_entropy(logits, labels, label_smoothing=0.02) + pull
+    weight = torch.ones(logits.shape[-1])
+    weight[-1] = REFUSAL_WEIGHT
+    return functional.cross_entropy(logits, labels, weight, label_smoothing=0.02) + pull
 
 
 def pad_tokens(tokens: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:

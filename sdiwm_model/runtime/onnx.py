@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sdiwm_model.checkpoint import REMEDY, WEIGHTS, read_manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.mppi import Mppi
-from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
+from sdiwm_model.planning.protocols import Array, Dynamics, Planner, PlannerSettings
 from sdiwm_model.runtime.checks import as_floats, check_image
 from sdiwm_model.runtime.conditioning import Conditioner
 from sdiwm_model.runtime.session import open_session
@@ -68,7 +68,7 @@ class OnnxRuntime:
     def _prepare(self) -> None:
         """Load what `native` executes in C++ instead."""
         self._fusion = open_session(self.folder / "fusion.onnx")
-        self.dynamics = OnnxDynamics(self.folder, self.manifest.sizes.action)
+        self.dynamics: Dynamics = OnnxDynamics(self.folder, self.manifest.sizes.action)
 
     def encode_image(self, image: NDArray[np.uint8]) -> Array:
         """image uint8 (64, 64, 3) -> features (E,)."""

@@ -164,7 +164,7 @@ def _train_sentence(rng: random.Random, goal: int) -> str:
     return rng.choice(TRAIN_DISTRACTIONS).format(x=action, o=wanted, d=other)
 
 
-def train_instructions(goal: int, count: int = 1000) -> list[str]:
+def train_instructions(goal: int, count: int = 1300) -> list[str]:
     """`count` different sentences that ask for goal 0..3, the plainest one first."""
     rng = random.Random(f"train {GOALS[goal]}")
     sentences = {f"touch the {GOALS[goal]} target": None, GOALS[goal]: None}

@@ -84,21 +84,43 @@ TRAIN_OTHER_VERBS = (
     "pick up", "open", "close", "wash", "throw", "bring me", "buy", "sell", "clean", "paint",
     "put away", "lift", "pull", "fill", "empty", "hang up", "cut", "sew", "peel", "drive", "ride",
     "push", "turn off", "turn on", "carry", "drop", "break", "hide", "eat", "read", "find me",
-    "give her", "move", "fix", "store", "order", "wrap", "draw", "where is", "who took", "fold up",
+    "hand over", "look for", "polish", "sharpen", "measure", "borrow", "return", "mend", "admire",
+    "show me", "tell me about", "describe", "photograph", "knit", "bake", "taste", "plant", "pack",
+    "park", "get rid of", "post", "i lost", "i need", "i like", "she wants", "they stole", "i saw",
+    "have you got", "do you own", "what about", "who wore", "when did you buy", "put on",
+    "take off", "give her", "move", "fix", "store", "order", "wrap", "draw", "where is",
+    "who took", "fold up",
 )  # fmt: skip
 TRAIN_OTHER_NOUNS = (
     "cup", "door", "towel", "car", "bottle", "book", "box", "chair", "shoe", "pen", "bag", "hat",
     "window", "drawer", "house", "bowl", "blanket", "ball", "truck", "shirt", "flower", "apple",
     "pepper", "fish", "bird", "sock", "kettle", "lamp", "ribbon", "balloon", "envelope", "curtain",
-    "tractor", "phone", "bucket", "boat", "pillow", "notebook", "sofa", "carpet", "train", "wire",
+    "pencil", "hammer", "spoon", "fork", "knife", "coat", "scarf", "glove", "wallet", "laptop",
+    "keyboard", "guitar", "violin", "bench", "fence", "roof", "brick", "candle", "clock",
+    "feather", "horse", "dog", "cat", "frog", "parrot", "tomato", "grape", "cabbage", "banana",
+    "juice", "wine", "tea", "soup", "cake", "sugar", "leaf", "tree", "lawn", "river", "sky",
+    "cloud", "stone", "drill", "wrench", "screw", "rope", "tent", "kite", "toy", "doll", "poster",
+    "flag",
+    "sign", "signal", "lipstick", "hair", "eye", "jumper", "uniform", "tie", "dress", "ink",
+    "stamp", "tractor", "phone", "bucket", "boat", "pillow", "notebook", "sofa", "carpet", "train",
+    "wire",
 )  # fmt: skip
 TRAIN_OTHER_SCENES = (
     "a {t} {o} stood by the road", "the {t} {o} is mine", "she lost her {t} {o}", "the {o} is {t}",
     "there is a {t} {o} in the garden", "we painted the {o} {t}", "his {o} turned {t}",
     "the {t} {o} costs too much", "someone left a {t} {o} here", "{t} is the colour of my {o}",
+    "{t} is my favourite", "{t} is such a beautiful colour", "i prefer {t} to other colours",
+    "is {t} a warm colour", "how do you make {t} from other colours", "which {t} is the darkest",
+    "the {o} went {t}", "the {o} looks {t} in this light", "{t} {o}s are on sale",
+    "all the {o}s in town are {t}", "our {t} {o} is broken", "nobody liked the {t} {o}",
+    "a {t} {o} by the window", "the {t} of the {o}", "a film about a {t} {o}", "{t} as a {o}",
+    "what a lovely {t} {o}", "who has seen the {t} {o}", "why is the {o} {t}",
+    "the {o} was once {t}", "he felt {t}", "{t} stands for danger",
+    "in the {t} {o} there is a mouse", "my {t} {o} is gone",
+    "how expensive is the {t} {o}", "a poem about {t}", "the {t} {o} in the picture is old",
     "the {t} {o} fell over", "i saw two {t} {o}s yesterday", "dye the {o} {t}",
 )  # fmt: skip
-TRAIN_OTHER_COUNT = 600
+TRAIN_OTHER_COUNT = 1000
 TRAIN_PROHIBITIONS = (
     "do not {v} the {t} {n}", "don't {v} the {t} {n}", "never {v} the {t} {n}",
     "under no circumstances {v} the {t} {n}", "you must not {v} the {t} {n}",
@@ -111,6 +133,8 @@ TRAIN_PROHIBITIONS = (
     "at all costs, do not {v} {t}", "get away from the {t} {n}", "at no time {v} the {t} {n}",
     "nothing must {v} the {t} {n}", "no matter what, keep off the {t} {n}",
     "whatever else happens, keep away from {t}", "do as you like, but not the {t} {n}",
+    "everything except {t}", "any colour other than {t}", "not {t}, please", "leave out {t}",
+    "you are forbidden to {v} the {t} {n}", "i told you not to {v} {t}", "no {t}",
     "hands off the {t} {n}", "take care that you never {v} the {t} {n}",
 )  # fmt: skip
 TRAIN_PROHIBITION_COUNT = 400
@@ -165,7 +189,8 @@ def _absent_commands() -> list[str]:
     pairs = itertools.product(TRAIN_ABSENT_FORMS, TRAIN_ABSENT_COLOURS)
     rng = random.Random("absent colours")
     chosen = rng.sample(list(pairs), TRAIN_ABSENT_COUNT)
-    commands = [*TRAIN_ABSENT_COLOURS, *(form.format(c=colour) for form, colour in chosen)]
+    commands = [f"touch the {colour} target" for colour in TRAIN_ABSENT_COLOURS]
+    commands += [*TRAIN_ABSENT_COLOURS, *(form.format(c=colour) for form, colour in chosen)]
     for form in TRAIN_ABSENT_WITH_PRESENT:
         for colour in TRAIN_ABSENT_COLOURS:
             commands.append(form.format(c=colour, t=rng.choice(TABLE_COLOURS)))
