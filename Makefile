@@ -22,8 +22,8 @@ clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One stamp for all set-up: made again only when what is to be installed has changed.
-$(READY): pyproject.toml setup.py constraints.txt scripts/setup.sh
-	PYTHON="$(PYTHON)" scripts/setup.sh
+$(READY): pyproject.toml setup.py constraints.txt .ci/setup.sh
+	PYTHON="$(PYTHON)" .ci/setup.sh
 	touch $@
 
 # mypy finds the packages by folder name, and sim/ is installed as sdiwm_sim.

@@ -88,16 +88,16 @@ def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
 
 def _manifest_from(content: dict[str, Any], path: Path) -> Manifest:
     try:
-        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in content["sizes"].items()}
-        return Manifest(
-            **content
-            | {
-                "sizes": ModelSize(**sizes),
-                "goals": tuple(content["goals"]),
-                "action_limit": tuple(content["action_limit"]),
-                "planner": PlannerSettings(**content["planner"]),
-            }
-        )
+        sizes: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in content["sizes"].items()
+        }
+        parsed: dict[str, Any] = {
+            "sizes": ModelSize(**sizes),
+            "goals": tuple(content["goals"]),
+            "action_limit": tuple(content["action_limit"]),
+            "planner": PlannerSettings(**content["planner"]),
+        }
+        return Manifest(**{**content, **parsed})
     except (KeyError, TypeError, AttributeError) as error:
         raise SdiwmError(f"{path}: a field is missing or unknown ({error}); {REMEDY}") from None
 

@@ -19,6 +19,8 @@ class ImageEncoder(nn.Module):
     Spatial softmax: Finn et al., "Deep Spatial Autoencoders for Visuomotor Learning" (2016), eq. 2.
     """
 
+    grid: Tensor
+
     def __init__(self, size: ModelSize) -> None:
         super().__init__()
         first, second = size.channels

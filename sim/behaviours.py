@@ -40,6 +40,30 @@ class SmoothNoise:
         return self._value
 
 
+class Bursts:
+    """Now and then a constant random action for up to 0.8 s, as a planner's candidates are.
+
+    Without it every action in scripted data is explained by the state, and a model learns that
+    the arm goes to targets by itself.
+    """
+
+    CHANCE = 0.04
+    LONGEST = 20
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def replace(self, action: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The burst's action while one lasts, else ``action``."""
+        if self._left == 0 and rng.random() < self.CHANCE:
+            self._left = int(rng.integers(4, self.LONGEST + 1))
+            self._held = rng.uniform(-1, 1, action.shape)
+        if self._left == 0:
+            return action
+        self._left -= 1
+        return self._held
+
+
 class Random:
     """Smooth random velocities of a random amplitude, with pauses."""
 
@@ -68,6 +92,7 @@ class NoisyScripted:
     def begin(self, task: Task, rng: np.random.Generator) -> None:
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.95))
         self._amplitude = rng.uniform(0.05, 0.6)
+        self._bursts = Bursts()
         self._goal = self._another(task, rng) if self._wrong_target else task.goal
         self._patience = rng.uniform(0.03, 0.1)
 
@@ -76,7 +101,7 @@ class NoisyScripted:
         if arrived and rng.random() < self._patience:
             self._goal = self._another(task, rng)
         action = task.expert_action(self._goal) + self._amplitude * self._noise.draw(rng)
-        return np.clip(action, -1, 1).astype(np.float32)
+        return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
     def _another(self, task: Task, rng: np.random.Generator) -> int:
         others = [goal for goal in range(len(task.goals)) if goal != task.goal]
@@ -91,11 +116,13 @@ class NearTarget:
         task.start_near(self._goal, rng)
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.9))
         self._amplitude = rng.uniform(0.1, 0.6)
-        self._pull = rng.uniform(0.0, 0.5)
+        self._pull = rng.uniform(0.1, 0.6)
+        self._bursts = Bursts()
 
     def act(self, task: Task, rng: np.random.Generator) -> Array:
         pull = self._pull * task.expert_action(self._goal)
-        return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
+        action = pull + self._amplitude * self._noise.draw(rng)
+        return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
 
 class Planned:

@@ -28,14 +28,14 @@ class TrainingConfig:
     size: str = "reach_student"
     language_steps: int = 1000
     vision_steps: int = 3000
-    world_steps: int = 8000
+    world_steps: int = 10000
     vision_batch: int = 128
     world_batch: int = 128
     vision_learning_rate: float = 2e-3
     world_learning_rate: float = 2e-3
     horizon: int = 16
     long_horizon: int = 48
-    drift_weight: float = 1.0
+    drift_weight: float = 0.5
     joints_weight: float = 0.3
     anti_collapse_weight: float = 0.1
     saturation_weight: float = 0.1

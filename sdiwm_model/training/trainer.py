@@ -86,7 +86,7 @@ class Trainer:
         torch.set_num_threads(1)  # two threads are slower than one for these sizes
         torch.manual_seed(seed)
         self.model = initial or self._fresh_model()
-        self.model.vision.to(memory_format=torch.channels_last)
+        self.model.vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _fresh_model(self) -> WorldModel:
         model = WorldModel(find_size(self.config.size))
