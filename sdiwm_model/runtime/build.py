@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sdiwm_model.errors import SdiwmError
@@ -124,23 +125,16 @@ def _compile(
     ]
     units += [(host / "engine.cpp", isa, ISA_FLAGS[isa]) for isa in instruction_sets()]
     include = (f"-I{folder}", f"-I{sources() / 'kernels'}")
-    objects = []
-    for source, name, flags in units:
-        target = folder / f"{name}.o"
-        _run(
-            [
-                compiler,
-                *COMMON_FLAGS,
-                *flags,
-                *extra_flags,
-                *include,
-                "-c",
-                str(source),
-                "-o",
-                str(target),
-            ]
-        )
-        objects.append(str(target))
+
+    def compile_unit(unit: tuple[Path, str, tuple[str, ...]]) -> str:
+        source, name, flags = unit
+        target = str(folder / f"{name}.o")
+        all_flags = (*COMMON_FLAGS, *flags, *extra_flags, *include)
+        _run([compiler, *all_flags, "-c", str(source), "-o", target])
+        return target
+
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        objects = list(pool.map(compile_unit, units))
     _run([compiler, *objects, *extra_flags, *LINK_FLAGS, "-o", str(library)])
 
 
