@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sdiwm_model.errors import SdiwmError
+from sdiwm_sim.opengl import cannot_render
 
 _EXPENSIVE = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -35,11 +35,8 @@ class Camera:
         self._camera = camera
         try:
             self._renderer = mujoco.Renderer(model, size, size)
-        except Exception as error:  # PyOpenGL raises a different type for every missing library
-            raise SdiwmError(
-                f"cannot render: no working OpenGL ({error}); on Debian or Ubuntu run "
-                "'apt-get install libegl1 libgl1-mesa-dri', or set MUJOCO_GL=osmesa"
-            ) from error
+        except Exception as error:
+            raise cannot_render(error) from error
         atexit.register(self._renderer.close)  # at interpreter shutdown EGL is gone too early
         for flag in _EXPENSIVE:
             self._renderer.scene.flags[flag] = False

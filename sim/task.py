@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_sim.opengl import cannot_render
 
 Array = NDArray[np.float32]
 
@@ -121,6 +122,12 @@ class Task(Protocol):
 
 
 def _reach() -> Task:
+    try:
+        import mujoco  # noqa: F401 (it loads OpenGL, and fails where that is missing)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        raise cannot_render(error) from error
     from sdiwm_sim.tasks.reach import ReachTask
 
     return ReachTask()

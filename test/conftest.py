@@ -44,6 +44,43 @@ def float_weights():
 
 
 @pytest.fixture(scope="session")
+def random_bundle(tmp_path_factory, calibration):
+    """A complete bundle of random weights, which takes every sentence for some goal."""
+    import torch
+
+    from sdiwm_model.checkpoint import WEIGHTS, Manifest, save_weights, write_manifest
+    from sdiwm_model.compression.quantise import quantise
+    from sdiwm_model.compression.quantised_model import save_engine
+    from sdiwm_model.export.onnx import export_onnx
+    from sdiwm_model.planning.protocols import PlannerSettings
+    from sdiwm_model.sizes import find_size
+    from sdiwm_model.text_encoder import TextEncoder
+    from sdiwm_model.world_model import WorldModel
+
+    folder = tmp_path_factory.mktemp("random_bundle")
+    torch.manual_seed(0)
+    model = WorldModel(find_size("reach_student"))
+    with torch.no_grad():
+        model.language.grounding.bias[-1] = -1e3
+    save_weights(folder / WEIGHTS, model)
+    export_onnx(folder, model)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    save_engine(quantise(weights, calibration), folder / "engine.safetensors")
+    manifest = Manifest(
+        task="reach",
+        size="reach_student",
+        sizes=model.size,
+        dt=0.04,
+        goals=("red", "green", "blue", "yellow"),
+        action_limit=(1.5, 1.5, 1.5, 1.5),
+        planner=PlannerSettings(candidates=32, horizon=4),
+        text_encoder=TextEncoder().describe(),
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def calibration(float_weights):
     import numpy as np
 

@@ -22,6 +22,7 @@ Array = NDArray[np.floating[Any]]
 
 SHRINKAGE = 0.1
 DISTRACTORS = 256
+ROUNDING = 1e-6  # latents of |z| <= 1 in float32 that differ by less are all the same
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Whitening:
             raise SdiwmError("whitening needs two or more finite latents of training episodes")
         covariance = np.atleast_2d(np.cov(flat, rowvar=False))
         width = len(covariance)
+        if np.trace(covariance) / width < ROUNDING**2:
+            covariance = np.zeros_like(covariance)
         spread = np.trace(covariance) / width
         shrunk = (1 - shrinkage) * covariance + shrinkage * spread * np.eye(width)
         values, vectors = np.linalg.eigh(shrunk)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from sdiwm_model.data.episodes import Episode
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.evaluation.imagination import (
+    encode,
+    imagine,
+    spread_starts,
+    starting_latents,
+    windows,
+)
+
+
+class CountingRuntime:
+    """Latents are the joints plus the picture's brightness; a rollout adds up actions."""
+
+    def encode_image(self, image):
+        return np.float32([image.mean()])
+
+    def fuse(self, features, proprio):
+        return (features + proprio).astype(np.float32)
+
+    def rollout(self, z, actions, c):
+        return z + np.cumsum(actions, axis=0) + c
+
+
+def episode(length, level=0):
+    rng = np.random.default_rng(length)
+    return Episode(
+        frames=np.full((length, 4, 4, 3), level, np.uint8),
+        proprio=rng.normal(size=(length, 2)).astype(np.float32),
+        action=rng.normal(size=(length, 2)).astype(np.float32),
+        goal_cost=np.zeros((length, 4), np.float32),
+        state=rng.normal(size=(length, 5)).astype(np.float32),
+        instruction="go", goal=1, behaviour="random", seed=0,
+    )  # fmt: skip
+
+
+def test_episodes_are_encoded_and_cut_to_the_shortest():
+    seen = []
+    encoded = encode(CountingRuntime(), [episode(9), episode(7, 3)], lambda: seen.append(1))
+    assert encoded.latents.shape == (2, 7, 2)
+    assert np.allclose(encoded.latents[1], encoded.proprio[1] + 3)
+    assert encoded.goals.tolist() == [1, 1]
+    assert len(seen) == 2
+
+
+def test_no_episode_is_refused():
+    with pytest.raises(SdiwmError, match="holds no episodes"):
+        encode(CountingRuntime(), [])
+
+
+def test_rollouts_start_at_the_latent_and_take_the_recorded_actions():
+    encoded = encode(CountingRuntime(), [episode(12), episode(12, 3)])
+    starts = spread_starts(12, 5, 3)
+    assert starts.tolist() == [0, 3, 6]
+    first = starting_latents(CountingRuntime(), encoded, starts)
+    assert np.allclose(first, encoded.latents[:, starts])
+    actions = windows(encoded.actions, starts, 5)
+    c = np.float32([[10.0, 0.0], [20.0, 0.0]])
+    imagined = imagine(CountingRuntime(), first, actions, c)
+    assert imagined.shape == (2, 3, 5, 2)
+    expected = encoded.latents[1, 3] + encoded.actions[1, 3:8].sum(axis=0) + c[1]
+    assert np.allclose(imagined[1, 1, -1], expected, atol=1e-5)
+
+
+def test_windows_never_cross_an_episode():
+    assert spread_starts(101, 100, 4).tolist() == [0]
+    assert spread_starts(150, 100, 4).max() == 49
+    with pytest.raises(SdiwmError, match="needs episodes of 101 steps, the shortest has 100"):
+        spread_starts(100, 100, 4)
