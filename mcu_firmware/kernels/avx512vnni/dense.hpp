@@ -62,7 +62,7 @@ SDIWM_INLINE void multiply_rows(Sums& s0, Sums& s1, Sums& s2, Sums& s3, const ui
 }
 
 SDIWM_INLINE __m512i shifted(__m512i sum, int32_t shift) {
-  return _mm512_sra_epi32(sum, _mm_cvtsi32_si128(shift));
+  return _mm512_srav_epi32(sum, _mm512_set1_epi32(shift));
 }
 
 // (a a a a b b b b) in each 128 bits, the order in which two rows are packed.
