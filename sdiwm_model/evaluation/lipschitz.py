@@ -69,7 +69,7 @@ def certified_bound(weights: Weights) -> float:
     Args:
         weights: a model's tensors by the names of its state dict (`dynamics.*`).
     """
-    w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
+    w = _dynamics(weights)
     latent = w["dynamics.gru_hidden.weight"].shape[1]
     into = w["dynamics.input.weight"]
     x_before = _box(into.shape[1]).through(into) + w["dynamics.input.bias"]
@@ -99,7 +99,7 @@ def certified_bound(weights: Weights) -> float:
 
 def jacobian(weights: Weights, z: Array, a: Array, c: Array) -> Array:
     """The Jacobian of z' in z at one point: z (Z,), a (A,), c (C,) -> (Z, Z)."""
-    w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
+    w = _dynamics(weights)
     into = w["dynamics.input.weight"]
     before = into @ np.concatenate([z, a, c]) + w["dynamics.input.bias"]
     dx = (before > 0)[:, None] * into[:, : len(z)]
@@ -119,6 +119,11 @@ def jacobian(weights: Weights, z: Array, a: Array, c: Array) -> Array:
 def infinity_norm(matrix: Array) -> float:
     """Largest absolute row sum."""
     return float(np.abs(matrix).sum(axis=1).max())
+
+
+def _dynamics(weights: Weights) -> dict[str, Array]:
+    chosen = {name: value for name, value in weights.items() if name.startswith("dynamics.")}
+    return {name: np.asarray(value, np.float64) for name, value in chosen.items()}
 
 
 def _worst_mix(rows_n: Array, rows_u: Array, u: _Interval) -> Array:
