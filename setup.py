@@ -20,6 +20,7 @@ ROS = [
     "ros-sensor-msgs",
     "ros-diagnostic-msgs",
     "pyyaml",
+    "rich",
 ]
 DEVELOPMENT = [
     "pytest",
@@ -59,7 +60,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", files("launch/*.py")),
-        (f"share/{NAME}/config", files("config/*.yaml")),
+        (f"share/{NAME}/config", files("config/*")),
     ],
     zip_safe=False,
     install_requires=["numpy", "safetensors", "tqdm"],

@@ -6,14 +6,16 @@ An argument left empty leaves the file's value as it is. When one node ends, all
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
 
 PACKAGE = "sdiwm_ros"
 MODEL_NODES = ("observer", "language_goal", "planner")
@@ -64,12 +66,20 @@ def make_nodes(context: LaunchContext) -> list[Node]:
             executable=f"{node}_node",
             name=node,
             parameters=[config, changes[node]] if changes[node] else [config],
-            additional_env={"OMP_NUM_THREADS": "1"},
+            additional_env={"OMP_NUM_THREADS": "1"} | middleware_environment(),
             output="screen",
             on_exit=Shutdown(reason=f"node {node} ended"),
         )
         for node in ALL_NODES
     ]
+
+
+def middleware_environment() -> dict[str, str]:
+    """The package's Fast DDS settings (config/fastdds.xml says why), unless others are set."""
+    if "FASTDDS_DEFAULT_PROFILES_FILE" in os.environ:
+        return {}
+    profiles = Path(get_package_share_directory(PACKAGE)) / "config" / "fastdds.xml"
+    return {"FASTDDS_DEFAULT_PROFILES_FILE": str(profiles)}
 
 
 def parse(name: str, text: str, kind: type) -> str | bool | int:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.configuration import NODES, read_defaults
+from sdiwm_ros.configuration import NODES, read_defaults, share_file
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
@@ -48,6 +48,9 @@ def private_environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        "FASTDDS_DEFAULT_PROFILES_FILE": os.environ.get(
+            "FASTDDS_DEFAULT_PROFILES_FILE", str(share_file("config/fastdds.xml"))
+        ),
     }
 
 

@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sdiwm_model.runtime.protocols import Runtime
 
 EXECUTED = {
     "torch": ("model.safetensors",),
-    "onnx": ("vision.onnx", "fusion.onnx", "step.onnx"),
+    "onnx": ("vision.onnx", "fusion.onnx", "step.onnx", "heads.onnx"),
     "native": ("vision.onnx", "engine.safetensors"),
 }
 """The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
@@ -45,3 +47,14 @@ def model_bytes(model: str, task: str, backend: str) -> int:
     names = read_manifest(folder, check_files=False).files
     chosen = [name for name in EXECUTED[backend] if name in names]
     return sum((folder / name).stat().st_size for name in chosen)
+
+
+def warm_up(runtime: Runtime) -> None:
+    """Use everything that runs in the loop once: what is loaded lazily must not miss a deadline."""
+    size = runtime.manifest.sizes
+    image = np.zeros((size.image_size, size.image_size, 3), np.uint8)
+    z = runtime.fuse(runtime.encode_image(image), np.zeros(size.proprio, np.float32))
+    c = np.zeros(size.conditioning, np.float32)
+    planner = runtime.make_planner(runtime.manifest.planner, seed=0)
+    actions = planner.plan(z, c, None).actions
+    runtime.probe(runtime.rollout(z, actions, c))

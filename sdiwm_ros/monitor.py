@@ -23,12 +23,19 @@ from sdiwm_ros.messages import read_path
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST
 from sdiwm_ros.signals import Array, now_ns
 
+MIDDLEWARE_VARIABLES = (
+    "ROS_DOMAIN_ID",
+    "ROS_AUTOMATIC_DISCOVERY_RANGE",
+    "FASTDDS_DEFAULT_PROFILES_FILE",
+)
+"""Read by the middleware when it starts."""
+
 
 class Monitor:
     """Hears episodes, instructions, diagnostics and imagined paths; can say an instruction."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """environment: names the ROS domain and discovery range to join."""
+        """environment: names the ROS domain to join and how; see `graph.private_environment`."""
         self.episodes: list[dict[str, Any]] = []
         self.instructions: list[str] = []
         self.imagined: list[tuple[int, Array]] = []
@@ -36,8 +43,8 @@ class Monitor:
         self._environment = environment
 
     def __enter__(self) -> Monitor:
-        for key in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
-            os.environ[key] = self._environment[key]  # read by the middleware when it starts
+        for key in MIDDLEWARE_VARIABLES:
+            os.environ[key] = self._environment[key]
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("monitor", context=self._context)

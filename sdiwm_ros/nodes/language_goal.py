@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import Float32MultiArray, String
 
-from sdiwm_model.errors import SdiwmError
+from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
 from sdiwm_ros.messages import goal_message
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime
@@ -30,6 +31,7 @@ class LanguageGoalNode(HostedNode):
         parameters = declare(self)
         os.nice(parameters["niceness"])
         self._runtime = load(parameters)
+        self._warm_up()
         self._sentence: str | None = None
         self._problem = ""
         self._condition_ms = Samples(256)
@@ -43,6 +45,11 @@ class LanguageGoalNode(HostedNode):
         self._diagnostics = DiagnosticsPublisher(
             self, self._runtime.manifest.model_hash, self._assess
         )
+
+    def _warm_up(self) -> None:
+        """Load the text encoder now: the first sentence must not wait for it."""
+        with suppress(InstructionError):
+            self._runtime.condition(f"touch the {self._runtime.manifest.goals[0]} target")
 
     def _on_instruction(self, message: String) -> None:
         if message.data == self._sentence:

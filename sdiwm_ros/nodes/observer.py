@@ -12,7 +12,7 @@ from std_msgs.msg import Float32MultiArray
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
 from sdiwm_ros.messages import latent_message, read_image, read_joint_state, stamp_of
-from sdiwm_ros.models import RuntimeLoader, load_named_runtime
+from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
 from sdiwm_ros.observation import Observer
 from sdiwm_ros.parameters import declare
 from sdiwm_ros.process import NEWEST, HostedNode, run_node
@@ -27,6 +27,7 @@ class ObserverNode(HostedNode):
         super().__init__("observer")
         parameters = declare(self)
         runtime = load(parameters)
+        warm_up(runtime)
         self._observer = Observer(runtime, parameters["image_timeout"])
         self._scheduling = prefer_this_process(parameters["realtime_priority"])
         self._problem = ""

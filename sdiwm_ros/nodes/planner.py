@@ -21,7 +21,7 @@ from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, Setpo
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
 from sdiwm_ros.evaluation import PLANNER_FILE
 from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
-from sdiwm_ros.models import RuntimeLoader, load_named_runtime
+from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
 from sdiwm_ros.parameters import declare
 from sdiwm_ros.process import LATCHED, NEWEST, HostedNode, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker, prefer_this_process
@@ -35,6 +35,7 @@ class PlannerNode(HostedNode):
         super().__init__("planner")
         self._given = declare(self)
         self._runtime = load(self._given)
+        warm_up(self._runtime)
         self._death = ""
         self._scheduling = prefer_this_process(self._given["realtime_priority"])
         topic = self._given["command_topic"]

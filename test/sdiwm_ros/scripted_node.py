@@ -15,6 +15,7 @@ import numpy as np
 
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_model.planning.protocols import Plan, PlannerSettings
+from sdiwm_model.sizes import ModelSize
 
 ACTIONS = {"red": 0.4, "green": -0.4, "blue": 0.8, "yellow": -0.8}
 HORIZON = 16
@@ -44,6 +45,7 @@ class ScriptedRuntime:
         action_limit=(1.0, 1.0, 1.0, 1.0),
         planner=PlannerSettings(),
         model_hash="scripted",
+        sizes=ModelSize(),
     )
 
     def encode_image(self, image):
