@@ -86,6 +86,7 @@ def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None)
         return 2
     finally:
         rclpy.try_shutdown()
+        stop.end()
     return 0
 
 
@@ -108,10 +109,19 @@ def _spin(node: HostedNode, stop: _StopSignal) -> None:
 class _StopSignal:
     """Notes SIGINT and SIGTERM; the loop looks at it between callbacks."""
 
+    NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
     def __init__(self) -> None:
         self.received = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self.NUMBERS:
             signal.signal(number, self._note)
+
+    def end(self) -> None:
+        """Ignore further signals: Ctrl-C reaches a node twice, from the terminal and from launch,
+        and the second one must not turn a clean end into a death.
+        """
+        for number in self.NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
