@@ -33,17 +33,29 @@ class Health:
 
 
 class DiagnosticsPublisher:
-    """Publishes `assess()` on /diagnostics every second, and at once where told."""
+    """Publishes `assess()` on /diagnostics every second, and at once where told.
+
+    A change of state is logged too, for whoever watches the terminal.
+    """
 
     def __init__(self, node: Node, hardware: str, assess: Callable[[], Health]) -> None:
         self._name = node.get_name()
         self._hardware = hardware
+        self._logger = node.get_logger()
+        self._said = ""
         self._assess = assess
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         node.create_timer(PERIOD, self.publish)
 
     def publish(self) -> None:
         health = self._assess()
+        if health.message != self._said:
+            self._said = health.message
+            # rclpy ties a severity to the line that logs: one line for each.
+            if health.level is Level.OK:
+                self._logger.info(health.message)
+            else:
+                self._logger.warning(health.message)
         status = DiagnosticStatus(
             level=bytes([health.level]),
             name=self._name,

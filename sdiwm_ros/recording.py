@@ -45,6 +45,15 @@ class EpisodeRecord:
     nearest: str | None = None
     complete: bool = False
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        if self.success:
+            return f"touched after {self.time_to_success:.1f} s"
+        if self.success is None:
+            return f"names no single target; the arm ended nearest to {self.nearest}"
+        return f"held another target ({self.nearest})" if self.wrong_target else "not reached"
+
 
 @dataclass
 class RunRecord:

@@ -89,17 +89,8 @@ class _Teller:
     def __call__(self, monitor: "Monitor", elapsed: float) -> None:
         for episode in monitor.episodes[self._told :]:
             self._told += 1
-            ending = _ending(episode)
-            print(f"  {self._told}/{self._count}  “{episode['instruction']}”: {ending}", flush=True)
-
-
-def _ending(episode: dict[str, Any]) -> str:
-    if episode["success"]:
-        return f"touched after {episode['time_to_success']:.1f} s"
-    if episode["success"] is None:
-        return f"names no single target; the arm ended nearest to {episode['nearest']}"
-    nearest = episode["nearest"]
-    return f"held another target ({nearest})" if episode["wrong_target"] else "not reached in time"
+            sentence, ending = episode["instruction"], episode["ending"]
+            print(f"  {self._told}/{self._count}  “{sentence}”: {ending}", flush=True)
 
 
 def _report(args: argparse.Namespace, results: dict[str, Any]) -> Path:

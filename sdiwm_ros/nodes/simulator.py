@@ -160,11 +160,13 @@ class SimulatorNode(HostedNode):
 
     def _report(self, ended: EpisodeRecord) -> None:
         content = asdict(ended) | {
+            "ending": ended.ending,
             "goals": self._task.goals,
             "real_time_factor": self._real_time_factor(),
             "finished": self._episodes.exhausted,
         }
         self._episode.publish(String(data=json.dumps(content)))
+        self.get_logger().info(f"episode {ended.index}: '{ended.instruction}': {ended.ending}")
         if not self._episodes.exhausted:
             self._announce()
 
