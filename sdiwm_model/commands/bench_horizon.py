@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recorded for the statistics",
     )  # fmt: skip
     parser.add_argument(
-        "--success-episodes", type=int, default=20, metavar="N",
+        "--success-episodes", type=int, default=10, metavar="N",
         help="closed-loop episodes for each seed, 0 for none",
     )  # fmt: skip
 
