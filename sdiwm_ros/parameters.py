@@ -78,7 +78,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
     },
     "language_goal": {
         **MODEL,
-        "niceness": Number("Niceness of the process, so it delays no control.", 0, 19, whole=True),
+        "realtime_priority": PRIORITY,
     },
     "planner": {
         **MODEL,

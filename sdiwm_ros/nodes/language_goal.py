@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from sdiwm_ros.messages import goal_message
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime
 from sdiwm_ros.parameters import declare
 from sdiwm_ros.process import COMMANDED, LATCHED, HostedNode, run_node
-from sdiwm_ros.realtime import Samples
+from sdiwm_ros.realtime import Samples, prefer_this_process
 from sdiwm_ros.signals import Goal, now_ns
 
 
@@ -29,9 +28,9 @@ class LanguageGoalNode(HostedNode):
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
         super().__init__("language_goal")
         parameters = declare(self)
-        os.nice(parameters["niceness"])
         self._runtime = load(parameters)
         self._warm_up()
+        self._scheduling = prefer_this_process(parameters["realtime_priority"])
         self._sentence: str | None = None
         self._problem = ""
         self._condition_ms = Samples(256)
@@ -70,6 +69,7 @@ class LanguageGoalNode(HostedNode):
         values = {
             "instruction": self._sentence or "",
             "condition_p50_ms": self._condition_ms.percentiles(50)[0],
+            "scheduling": self._scheduling,
         }
         if self._problem:
             return Health(Level.ERROR, self._problem, values)
