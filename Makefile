@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint weights clean
 
 demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
@@ -31,3 +31,17 @@ build/typing:
 	mkdir -p $@
 	ln -sfn ../../sdiwm_model ../../sdiwm_ros $@
 	ln -sfn ../../sim $@/sdiwm_sim
+
+# The shipped weights, from nothing, in under half an hour on two cores. Two rounds: scripted and
+# random motion first; then also what the first model's planner does, where it errs.
+WEIGHTS := runs/weights
+weights: $(READY)
+	$(BIN)/sdiwm collect --task reach --episodes 800 --seed 0 --out $(WEIGHTS)/scripted
+	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted --out $(WEIGHTS)/first \
+		--set state_weight=1 world_steps=4000
+	$(BIN)/sdiwm export --model $(WEIGHTS)/first --out $(WEIGHTS)/first_bundle
+	$(BIN)/sdiwm collect --task reach --episodes 300 --seed 1 --mixture planner=1 \
+		--model $(WEIGHTS)/first_bundle --out $(WEIGHTS)/planned
+	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted $(WEIGHTS)/planned --init $(WEIGHTS)/first \
+		--out $(WEIGHTS)/second --set state_weight=1 language_steps=0 vision_steps=0
+	$(BIN)/sdiwm export --model $(WEIGHTS)/second --out sdiwm_model/weights/reach

@@ -113,11 +113,11 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 def save_weights(path: Path, model: WorldModel) -> None:
     """Write a model's state dict as safetensors, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        save_file({name: t.contiguous() for name, t in model.state_dict().items()}, temporary)
+        temporary.write_bytes(save({n: t.contiguous() for n, t in model.state_dict().items()}))
 
 
 def load_weights(path: Path, model: WorldModel) -> None:

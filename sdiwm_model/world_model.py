@@ -23,7 +23,9 @@ class WorldModel(nn.Module):
     cost       z, c -> distance to the named goal, in units of `COST_UNIT`
     value      z, c -> discounted cost to go, in the same unit
     language   text tokens -> c, once per instruction
-    joints     z -> normalised proprioception, a training loss that needs no labels
+    joints     z -> normalised proprioception: a training loss that needs no labels
+    scene      z -> normalised image features: another one. Without it a latent holds how far each
+               target is but not where, and a planner cannot tell in which direction to move.
     probe      z -> privileged state, fitted after training, for evaluation and pictures
     """
 
@@ -37,6 +39,7 @@ class WorldModel(nn.Module):
         self.value = GoalHead(size)
         self.language = LanguageFusion(size)
         self.joints = nn.Linear(size.latent, size.proprio)
+        self.scene = nn.Linear(size.latent, size.features)
         self.probe = nn.Linear(size.latent, size.state)
 
     def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:

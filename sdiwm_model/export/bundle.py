@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from sdiwm_model.checkpoint import (
@@ -17,7 +19,7 @@ from sdiwm_model.checkpoint import (
 from sdiwm_model.compression.quantise import Calibration, quantise
 from sdiwm_model.compression.quantised_model import save_engine
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.export.onnx import export_onnx
+from sdiwm_model.export.onnx import OPSET, export_onnx
 from sdiwm_model.training.finish import CALIBRATION
 
 ENGINE = "engine.safetensors"
@@ -44,11 +46,17 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
         errors = export_onnx(folder, model)
         weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
         save_engine(quantise(weights, calibration, seed), folder / ENGINE)
-        write_manifest(folder, manifest)
+        provenance = manifest.provenance | {"export": _versions() | {"seed": seed}}
+        write_manifest(folder, replace(manifest, provenance=provenance))
         if out.exists():
             out.rename(Path(temporary) / "replaced")
         folder.rename(out)
     return read_manifest(out), errors
+
+
+def _versions() -> dict[str, object]:
+    """What the graphs were written with."""
+    return {"opset": OPSET} | {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
 
 
 def _calibration(path: Path) -> Calibration:

@@ -56,12 +56,13 @@ class Experience:
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of sequences of K + 1 steps: features, proprio, action, cost, each (B, K+1, ...)."""
+    """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...)."""
 
     features: Tensor
     proprio: Tensor
     action: Tensor
     cost: Tensor
+    state: Tensor
 
 
 def frame_indices(total: int, batch: int, generator: torch.Generator) -> Tensor:
@@ -82,7 +83,13 @@ def draw_windows(
     first = 1 + (torch.rand(batch, generator=generator) * room).long()
     index = (data.starts[episode] + first)[:, None] + torch.arange(horizon + 1)
     lag = (torch.rand(batch, 1, generator=generator) < 0.5).long()
-    return Windows(features[index - lag], data.proprio[index], data.action[index], data.cost[index])
+    return Windows(
+        features[index - lag],
+        data.proprio[index],
+        data.action[index],
+        data.cost[index],
+        data.state[index],
+    )
 
 
 @torch.no_grad()

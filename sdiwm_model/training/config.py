@@ -20,13 +20,14 @@ class TrainingConfig:
     world_batch        sequences an update; long ones count double
     horizon            model steps K of the open-loop rollouts
     long_horizon       K of every fourth update
-    drift_weight, joints_weight, anti_collapse_weight, saturation_weight, value_weight
-                       weights of the losses beside the cost's, which is 1
+    drift_weight, joints_weight, scene_weight, anti_collapse_weight, saturation_weight,
+    value_weight       weights of the losses beside the cost's, which is 1
+    state_weight       the same for the privileged state, which only a simulator knows
     discount           of the value head, a model step
     """
 
     size: str = "reach_student"
-    language_steps: int = 1000
+    language_steps: int = 1500
     vision_steps: int = 3000
     world_steps: int = 10000
     vision_batch: int = 128
@@ -37,6 +38,8 @@ class TrainingConfig:
     long_horizon: int = 48
     drift_weight: float = 0.5
     joints_weight: float = 0.3
+    scene_weight: float = 0.5
+    state_weight: float = 0.0
     anti_collapse_weight: float = 0.1
     saturation_weight: float = 0.1
     value_weight: float = 0.02

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sdiwm_model.checkpoint import WEIGHTS, Manifest, save_weights, write_manifest
@@ -56,7 +56,7 @@ def write_calibration(
         "proprio": windows.proprio.flatten(0, 1),
     }
     with atomic_path(folder / CALIBRATION) as temporary:
-        save_file({name: t.contiguous() for name, t in tensors.items()}, temporary)
+        temporary.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}))
 
 
 @torch.no_grad()

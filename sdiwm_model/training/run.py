@@ -60,7 +60,10 @@ def train(
         sentences=_sentences(task),
         encoder=encoder,
         initial=initial,
-        data_digest=" ".join(shard["sha256"] for m in manifests for shard in m["shards"]),
+        origin={
+            "data": [shard["sha256"] for m in manifests for shard in m["shards"]],
+            "initial weights": None if init is None else origin.model_hash,
+        },
         after_update=after_update,
     )
     model = trainer.run()

@@ -89,10 +89,12 @@ class WorldStage:
     ) -> None:
         self.steps, self.learning_rate = config.world_steps, config.world_learning_rate
         self._model, self._data, self._features, self._config = model, data, features, config
+        self._features_mean, self._features_std = features.mean(dim=0), features.std(dim=0) + 1e-3
+        self._state_mean, self._state_std = data.state.mean(dim=0), data.state.std(dim=0)
         self._codes = goal_codes(model.size.goals, model.size.conditioning)
 
     def modules(self) -> nn.ModuleDict:
-        names = ("fusion", "dynamics", "cost", "value", "joints")
+        names = ("fusion", "dynamics", "cost", "value", "joints", "scene", "probe")
         return nn.ModuleDict({name: getattr(self._model, name) for name in names})
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
@@ -109,6 +111,8 @@ class WorldStage:
             + parts["predicted_cost"]
             + ramp * config.drift_weight * parts["drift"]
             + config.joints_weight * parts["joints"]
+            + config.scene_weight * parts["scene"]
+            + config.state_weight * parts["state"]
             + config.anti_collapse_weight * parts["anti_collapse"]
             + config.saturation_weight * parts["saturation"]
             + config.value_weight * parts["value"]
@@ -125,6 +129,8 @@ class WorldStage:
         real = torch.tanh(before)
         predicted = model.rollout(real[:, 0], windows.action[:, :-1], c)
         joints = model.fusion.normalise(windows.proprio)
+        scene = (windows.features - self._features_mean) / self._features_std
+        state = (windows.state - self._state_mean) / self._state_std
         value = model.value(real.detach().unsqueeze(-2), codes)
         return {
             "drift": drift_loss(predicted, real[:, 1:]),
@@ -134,6 +140,10 @@ class WorldStage:
             ),
             "joints": functional.mse_loss(model.joints(real), joints)
             + functional.mse_loss(model.joints(predicted), joints[:, 1:]),
+            "scene": functional.mse_loss(model.scene(real), scene)
+            + functional.mse_loss(model.scene(predicted), scene[:, 1:]),
+            "state": functional.mse_loss(model.probe(real), state)
+            + functional.mse_loss(model.probe(predicted), state[:, 1:]),
             "anti_collapse": variance_covariance_loss(real),
             "saturation": saturation_loss(before),
             "value": value_loss(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Trainer:
         data, sentences: what it learns from.
         encoder: the frozen text encoder.
         initial: weights to start from, for fine-tuning; else random ones.
-        data_digest: names the data, so that a resume on other data is refused.
+        origin: says which data and weights these are, so that a resume from others is refused.
         after_update: see `Interruption`.
 
     Raises:
@@ -75,14 +75,14 @@ class Trainer:
         sentences: Sentences,
         encoder: Tokeniser,
         initial: WorldModel | None = None,
-        data_digest: str = "",
+        origin: dict[str, Any] | None = None,
         after_update: Interruption = lambda stage, done: None,
     ) -> None:
         config.check_against(int(data.lengths.min()))
         self.folder, self.config, self.seed = folder, config, seed
         self._data, self._sentences, self._encoder = data, sentences, encoder
         self._after_update = after_update
-        self._identity = {"configuration": asdict(config), "seed": seed, "data": data_digest}
+        self._identity = {"configuration": asdict(config), "seed": seed, **(origin or {})}
         torch.set_num_threads(1)  # two threads are slower than one for these sizes
         torch.manual_seed(seed)
         self.model = initial or self._fresh_model()

@@ -32,7 +32,7 @@ HOME = np.array([0.0, 1.25, -1.75, -0.6])
 HOME_SPREAD = np.array([1.1, 0.35, 0.45, 0.5])
 LINKS = (0.2, 0.2, 0.08)  # m: upper arm, forearm, hand
 SHOULDER_HEIGHT = 0.12  # m
-HAND_PITCH_RANGE = (-2.3, -0.5)  # rad: the expert's hand points down, more or less
+HAND_PITCH_RANGE = (-2.0, -0.7)  # rad: the expert's hand points down, more or less
 EXPERT_GAIN = 6.0  # 1/s
 
 

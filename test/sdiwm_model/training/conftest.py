@@ -1,0 +1,37 @@
+"""A small data set of the real task, shared by the training tests."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """Six episodes of 30 model steps, through the command that users type."""
+    from sdiwm_model.cli import main
+
+    folder = tmp_path_factory.mktemp("data") / "reach"
+    arguments = ["collect", "--task", "reach", "--episodes", "6", "--steps", "30"]
+    assert main([*arguments, "--seed", "7", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def miniature_settings():
+    """What --set is given for a run that takes seconds."""
+    return [
+        "size=miniature",
+        "language_steps=30",
+        "vision_steps=12",
+        "world_steps=20",
+        "vision_batch=16",
+        "world_batch=8",
+        "horizon=4",
+        "long_horizon=8",
+    ]
+
+
+@pytest.fixture
+def miniature(miniature_settings):
+    """The same as a configuration, without the language stage: embedding sentences takes long."""
+    from sdiwm_model.training.config import configure
+
+    return configure([*miniature_settings, "language_steps=0"])
