@@ -40,7 +40,7 @@ weights: $(READY)
 	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted --out $(WEIGHTS)/first \
 		--set state_weight=1 world_steps=4000
 	$(BIN)/sdiwm export --model $(WEIGHTS)/first --out $(WEIGHTS)/first_bundle
-	$(BIN)/sdiwm collect --task reach --episodes 300 --seed 1 --mixture planner=1 \
+	$(BIN)/sdiwm collect --task reach --episodes 400 --seed 1 --mixture planner=1 \
 		--model $(WEIGHTS)/first_bundle --out $(WEIGHTS)/planned
 	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted $(WEIGHTS)/planned --init $(WEIGHTS)/first \
 		--out $(WEIGHTS)/second --set state_weight=1 language_steps=0 vision_steps=0
