@@ -5,11 +5,11 @@ The task is whatever `TaskLike` describes, so that this module needs no simulato
 
 from __future__ import annotations
 
-import re
 from typing import Protocol
 
 import numpy as np
 
+from sdiwm_model.goal_names import named_goal
 from sdiwm_ros.recording import EpisodeRecord, RunRecord
 from sdiwm_ros.signals import Array
 
@@ -54,13 +54,6 @@ class TaskLike(Protocol):
 def episode_seed(seed: int, index: int) -> int:
     """The task's seed for episode `index` of a run with `seed`: independent for every pair."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
-
-
-def named_goal(sentence: str, goals: tuple[str, ...]) -> int | None:
-    """The one goal whose name is a word of the sentence; None for none or several."""
-    words = set(re.findall(r"[a-z]+", sentence.lower()))
-    found = [index for index, goal in enumerate(goals) if goal in words]
-    return found[0] if len(found) == 1 else None
 
 
 class Episodes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_model.shipped import bundle_folder
 
 EXECUTED = {
     "torch": ("model.safetensors",),
@@ -19,11 +18,6 @@ EXECUTED = {
 """The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
 
 RuntimeLoader = Callable[[dict[str, Any]], Runtime]
-
-
-def bundle_folder(model: str, task: str) -> Path:
-    """The folder `model`, or where that is empty the bundle shipped for `task`."""
-    return Path(model) if model else Path(str(files("sdiwm_model"))) / "weights" / task
 
 
 def load_named_runtime(parameters: dict[str, Any]) -> Runtime:

@@ -98,7 +98,7 @@ def _lockstep(
 ) -> dict[str, Any]:
     """Success of the measured episodes without ROS, played by the simulator's room."""
     from sdiwm_model.report import rate
-    from sdiwm_ros.models import bundle_folder
+    from sdiwm_model.shipped import bundle_folder
 
     command = [sys.executable, "-m", "sdiwm_sim.lockstep", *map(str, folders)]
     command += ["--first", *(str(len(run.episodes)) for run in runs)]

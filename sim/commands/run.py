@@ -5,11 +5,11 @@ and one of the task's sentences.
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.goal_names import named_goal
 
 HELP = "closed-loop episodes in the simulator, without ROS"
 
@@ -59,13 +59,6 @@ def run(args: argparse.Namespace) -> int:
     counted = f"{successes} of {judged} succeeded; " if judged else ""
     print(f"{counted}median plan {plans[len(plans) // 2]:.2f} ms, {args.backend}")
     return 0
-
-
-def named_goal(sentence: str, goals: tuple[str, ...]) -> int | None:
-    """The one goal whose name is a word of the sentence; None for none or several."""
-    words = set(re.findall(r"[a-z]+", sentence.lower()))
-    found = [index for index, goal in enumerate(goals) if goal in words]
-    return found[0] if len(found) == 1 else None
 
 
 def _result(goal: int | None, outcome: Any) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.episodes import Episodes, episode_seed, named_goal
+from sdiwm_ros.episodes import Episodes, episode_seed
 from sdiwm_ros.recording import load_run
 from sdiwm_ros.signals import Command, CommandKind
 
@@ -86,14 +86,6 @@ def test_a_new_instruction_gets_the_full_time_and_is_recorded():
 def test_every_pair_of_seed_and_index_has_its_own_layout():
     seeds = {episode_seed(seed, index) for seed in range(20) for index in range(100)}
     assert len(seeds) == 2000
-
-
-@pytest.mark.parametrize(
-    ("sentence", "goal"),
-    [("Touch the BLUE one!", 2), ("not red but green", None), ("the scored one", None)],
-)
-def test_a_goal_is_named_by_a_whole_word_and_only_one(sentence, goal):
-    assert named_goal(sentence, GOALS) == goal
 
 
 def test_a_record_comes_back_as_it_was_saved(tmp_path):

@@ -7,7 +7,6 @@ from sdiwm_model import cli
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_sim.closed_loop import ExpertController
 from sdiwm_sim.collect import episode_seed
-from sdiwm_sim.commands.run import named_goal
 from sdiwm_sim.task import make_task
 from sdiwm_sim.trials import counts, draw_trials, layout_seed, per_seed, run_trials
 
@@ -55,14 +54,6 @@ def test_a_refused_sentence_is_a_failure_and_counted(task):
 def test_bad_trials_are_refused(task, episodes, split):
     with pytest.raises(SdiwmError):
         draw_trials(task, [0], episodes, split)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "goal"),
-    [("touch the RED target", 0), ("blue!", 2), ("red or blue", None), ("go", None)],
-)
-def test_a_goal_is_named_by_one_colour_word(sentence, goal):
-    assert named_goal(sentence, ("red", "green", "blue", "yellow")) == goal
 
 
 def test_the_report_has_every_key(random_bundle, tmp_path, capsys):
