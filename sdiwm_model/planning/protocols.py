@@ -33,8 +33,8 @@ class PlannerSettings:
     iterations: int = 1
     sigma: float = 0.5
     beta: float = 0.7
-    temperature: float = 0.3
-    temperature_floor: float = 0.05
+    temperature: float = 0.1
+    temperature_floor: float = 0.02
     value_weight: float = 1.0
     smoothness: float = 0.0
 
