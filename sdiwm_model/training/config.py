@@ -50,9 +50,16 @@ class TrainingConfig:
         for name in (f.name for f in fields(self) if f.name != "size"):
             if getattr(self, name) < 0:
                 raise SdiwmError(f"training setting '{name}' is {getattr(self, name)}: use >= 0")
-        for name in ("horizon", "long_horizon", "vision_batch", "world_batch"):
-            if getattr(self, name) < 2:
-                raise SdiwmError(f"training setting '{name}' is {getattr(self, name)}: use >= 2")
+        for name, least in (
+            ("horizon", 1),
+            ("long_horizon", 1),
+            ("vision_batch", 2),
+            ("world_batch", 2),
+        ):
+            if getattr(self, name) < least:
+                raise SdiwmError(
+                    f"training setting '{name}' is {getattr(self, name)}: use >= {least}"
+                )
 
     def check_against(self, steps: int) -> None:
         """Refuse rollouts that are longer than the shortest episode, of ``steps`` model steps."""
