@@ -67,7 +67,7 @@ def test_every_source_asset_and_weight_is_in_the_wheel(source, wheel):
 def test_launch_files_configuration_and_marker_are_in_the_share_folder(source, wheel):
     share = {name.partition("/data/share/")[2] for name in wheel if "/data/share/" in name}
     expected = {"ament_index/resource_index/packages/sdiwm_ros", "sdiwm_ros/package.xml"}
-    for folder, pattern in (("launch", "*.py"), ("config", "*.yaml")):
+    for folder, pattern in (("launch", "*.py"), ("config", "*")):
         expected |= {f"sdiwm_ros/{folder}/{path.name}" for path in (source / folder).glob(pattern)}
     assert share == expected
 
