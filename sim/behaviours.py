@@ -145,6 +145,7 @@ class Planned:
         self._plan: Array | None = None
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.9))
         self._amplitude = rng.uniform(0.0, 0.25)
+        self._bursts = Bursts()
         assert task.goal is not None
         self._goal = task.goal
 
@@ -156,7 +157,7 @@ class Planned:
         warm_start = None if self._plan is None else shift_plan(self._plan, 1.0)
         self._plan = self._planner.plan(z, self._conditioning(task), warm_start).actions
         action = self._plan[0] + self._amplitude * self._noise.draw(rng)
-        return np.clip(action, -1, 1).astype(np.float32)
+        return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
     def _conditioning(self, task: Task) -> Array:
         if self._goal not in self._conditionings:

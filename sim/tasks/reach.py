@@ -1,6 +1,6 @@
 """Task `reach`: touch the coloured puck that the instruction names.
 
-A four-joint arm stands at the edge of a table with four coloured pucks at random places. The
+A four-joint arm stands at the edge of a table with four coloured, domed pucks at random places. The
 action is a joint velocity scaled to [-1, 1]. The goal point of a puck lies 1 cm above it, plus
 the fingertip's radius. Success: the fingertip stays within 2.5 cm of the named puck's goal point
 for 0.3 s, within 6 s.
