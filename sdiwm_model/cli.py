@@ -1,13 +1,18 @@
 """The front door: finds the subcommands, runs one, turns expected failures into one sentence.
 
-Exit status: 0 done, 2 bad input or a missing part, 130 interrupted; a command may return its own.
+Exit status: 0 done, 2 bad input or a missing part, 130 interrupted by Ctrl-C or ended by SIGTERM
+or SIGHUP, all of which clean up first; a command may return its own.
 `SDIWM_DEBUG=1` shows the traceback instead of the sentence.
 """
 
 import argparse
+import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sdiwm_model import __version__
 from sdiwm_model.errors import SdiwmError
@@ -44,12 +49,27 @@ EXTRA_OF_PACKAGE = {
     "yaml": "ros",
 }
 
+# What to do about an error of the system, by its number.
+ELSEWHERE = "name another path"
+REMEDY_OF_ERROR = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: f"a part of it is a file: {ELSEWHERE}",
+    errno.EEXIST: ELSEWHERE,
+    errno.EISDIR: f"it is a folder: {ELSEWHERE}",
+    errno.EACCES: f"change its permissions, or {ELSEWHERE}",
+    errno.EPERM: f"change its permissions, or {ELSEWHERE}",
+    errno.EROFS: ELSEWHERE,
+    errno.ENOSPC: f"free some space there, or {ELSEWHERE}",
+    errno.EDQUOT: f"free some space there, or {ELSEWHERE}",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `sdiwm ARGV...` and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        with _signals_interrupt():
+            return _dispatch(arguments)
     except KeyboardInterrupt:
         print("sdiwm: interrupted", file=sys.stderr)
         return 130
@@ -77,7 +97,31 @@ def explain(error: BaseException) -> str | None:
             f"`pip install -c constraints.txt '.[{extra}]'` (`sdiwm doctor` lists all that is "
             "missing)"
         )
-    return " ".join(str(error).split())
+    sentence = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in REMEDY_OF_ERROR:
+        named = [repr(str(name)) for name in (error.filename, error.filename2) if name]
+        return f"{': '.join([str(error.strerror), *named])}; {REMEDY_OF_ERROR[error.errno]}"
+    return sentence
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; one that is ignored (nohup) stays so."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    caught = []
+    if threading.current_thread() is threading.main_thread():  # Python allows no other
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, interrupt)
+                caught.append(number)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,25 @@ def read_json_object(path: Path | str, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SdiwmError(f"{path} does not hold a JSON object; {remedy}")
     return content
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raise before the long work, not after it, if the file `path` cannot be written.
+
+    Raises:
+        SdiwmError, OSError: `path`, named on the command line by `option`, is or lies in the wrong
+            place. A missing folder is made.
+    """
+    if path.is_dir():
+        raise SdiwmError(f"{option} {path} is a folder; name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SdiwmError(
+            f"{option} {path}: nothing can be written there ({error.strerror}); name another file"
+        ) from None
 
 
 def sha256_of_file(path: Path | str) -> str:

@@ -1,12 +1,12 @@
 """Measure one thing, print it as a table and, with --json, write it with all it depends on."""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 
-from sdiwm_model.errors import SdiwmError
+from sdiwm_model.commands.arguments import seed
+from sdiwm_model.files import check_writable
 from sdiwm_model.plugins import discover
 
 HELP = "measure control, ROS timing, prediction horizon or planning latency"
@@ -35,19 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         module.add_arguments(sub)
 
 
-def seed(text: str) -> int:
-    """Return a seed, an integer from 0 to 2**32 - 1."""
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not an integer from 0 to 2**32 - 1")
-    return value
-
-
 def run(args: argparse.Namespace) -> int:
     """Run the chosen bench, print its table and write its report."""
     bench = discover(GROUP)[args.bench].load()
     if args.json is not None:
-        check_writable(args.json)
+        check_writable("--json", args.json)
     from sdiwm_model.report import build_report, write_json
 
     results = dict(bench.run(args))
@@ -62,12 +54,3 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.json, report)
         print(f"report: {args.json}")
     return 0
-
-
-def check_writable(path: Path) -> None:
-    """Raise SdiwmError before the long work, not after it, if `path` cannot be written."""
-    if path.is_dir():
-        raise SdiwmError(f"--json {path} is a folder; name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise SdiwmError(f"--json {path}: the folder is not writable; name another file")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sdiwm_model.commands.arguments import seed
+
 HELP = "turn a trained run into a deployable bundle: ONNX graphs and the int8 engine"
 
 
@@ -12,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sdiwm export`."""
     parser.add_argument("--model", type=Path, required=True, help="folder that `train` wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the calibration rollouts")
+    parser.add_argument("--seed", type=seed, default=0, help="of the calibration rollouts")
 
 
 def run(args: argparse.Namespace) -> int:

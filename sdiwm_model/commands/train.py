@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sdiwm_model.commands.arguments import seed
+
 HELP = "train a world model on folders of episodes; goes on where a stopped run left off"
 
 
@@ -15,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="run or bundle whose weights to start from")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
+    parser.add_argument("--seed", type=seed, default=0, help="of weights and batches")
     parser.add_argument("--text-encoder", type=Path, help="folder of a text encoder to use")
     parser.add_argument(
         "--set",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import check_writable
 
 if TYPE_CHECKING:
     from sdiwm_ros.monitor import Monitor
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from sdiwm_ros.models import model_bytes
     from sdiwm_ros.trial import TrialSettings, run_trial
 
+    if args.json is not None:
+        check_writable("--json", args.json)
     settings = TrialSettings(
         task=args.task,
         backend=args.backend,

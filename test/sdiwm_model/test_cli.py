@@ -1,6 +1,7 @@
 """The front door: fast, complete, and clear about what is missing."""
 
 import resource
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -33,7 +34,9 @@ def raising(error):
         (SdiwmError("weights are gone; fetch them"), "weights are gone; fetch them"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), "'torch' is not installed"),
         (ImportError("no libtorch.so", name="torch._C"), "'torch' does not load (no libtorch.so)"),
-        (FileNotFoundError(2, "No such file", "x.json"), "No such file: 'x.json'"),
+        (FileNotFoundError(2, "No such file", "x.json"), "No such file: 'x.json'; check the path"),
+        (OSError(28, "No space left on device"), "No space left on device; free some space there"),
+        (PermissionError(13, "Permission denied", "x"), "denied: 'x'; change its permissions, or"),
     ],
 )
 def test_an_expected_failure_is_one_sentence_and_status_2(monkeypatch, capsys, error, sentence):
@@ -60,6 +63,31 @@ def test_a_defect_of_this_program_keeps_its_traceback(monkeypatch):
 def test_an_interruption_is_status_130(monkeypatch):
     install(monkeypatch, raising(KeyboardInterrupt()))
     assert cli.main(["try"]) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_cleans_up_as_an_interruption_does(monkeypatch, number):
+    cleaned = []
+
+    def work(args):
+        try:
+            signal.raise_signal(number)
+        finally:
+            cleaned.append(number)
+
+    install(monkeypatch, work)
+    assert cli.main(["try"]) == 130
+    assert cleaned == [number]
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        install(monkeypatch, lambda args: signal.raise_signal(signal.SIGHUP))
+        assert cli.main(["try"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_unknown_command_is_refused_with_the_known_ones(monkeypatch, capsys):

@@ -1,9 +1,11 @@
 """Files appear whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.files import atomic_path, read_json_object, sha256_of_file
+from sdiwm_model.files import atomic_path, check_writable, read_json_object, sha256_of_file
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):
@@ -25,6 +27,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_work(tmp_path):
+    check_writable("--json", tmp_path / "deep" / "x.json")
+    assert list((tmp_path / "deep").iterdir()) == []
+    with pytest.raises(SdiwmError, match="--json .* is a folder"):
+        check_writable("--json", tmp_path)
+    with pytest.raises(SdiwmError, match="--json /proc/x.json: nothing can be written there"):
+        check_writable("--json", Path("/proc/x.json"))  # no permission bit says so, to root
 
 
 @pytest.mark.parametrize(
