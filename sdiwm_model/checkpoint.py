@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     digests = {name: sha256_of_file(folder / name) for name in names if name != MANIFEST}
     content = asdict(manifest) | {"format_version": FORMAT_VERSION, "files": digests}
     hashed = replace(manifest, files=digests)
-    write_json(folder / MANIFEST, content | {"model_hash": hashed.model_hash})
+    content |= {"model_hash": hashed.model_hash}
+    write_json(folder / MANIFEST, content | {"checksum": _checksum(content)})
 
 
 def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
@@ -74,16 +76,27 @@ def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
     version = content.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise SdiwmError(
-            f"{folder / MANIFEST}: format_version is {version}, this release reads "
+            f"{folder / MANIFEST}: format_version is {version!r}, this release reads "
             f"{FORMAT_VERSION}; upgrade sdiwm_ros, or export the model again with this release"
         )
+    checksum = content.pop("checksum", None)
+    expected = _checksum(content | {"format_version": version})
     stated_hash = content.pop("model_hash", None)
     manifest = _manifest_from(content, folder / MANIFEST)
     if stated_hash != manifest.model_hash:
         raise SdiwmError(f"{folder / MANIFEST}: model_hash does not match 'files'; {REMEDY}")
+    if checksum not in (None, expected):
+        raise SdiwmError(
+            f"{folder / MANIFEST} is damaged or was edited: its checksum differs; {REMEDY}"
+        )
     if check_files:
         _check_files(folder, manifest)
     return manifest
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """SHA-256 over the fields of model.json other than itself."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _manifest_from(content: dict[str, Any], path: Path) -> Manifest:
@@ -96,9 +109,10 @@ def _manifest_from(content: dict[str, Any], path: Path) -> Manifest:
             "goals": tuple(content["goals"]),
             "action_limit": tuple(content["action_limit"]),
             "planner": PlannerSettings(**content["planner"]),
+            "files": dict(content["files"].items()),
         }
         return Manifest(**{**content, **parsed})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, SdiwmError) as error:
         raise SdiwmError(f"{path}: a field is missing or unknown ({error}); {REMEDY}") from None
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sdiwm_model.checkpoint import (
+    MANIFEST,
     REMEDY,
     WEIGHTS,
     Manifest,
@@ -28,14 +29,16 @@ ENGINE = "engine.safetensors"
 def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[str, float]]:
     """Write float weights, ONNX graphs, the int8 engine and a manifest into ``out``.
 
-    The folder appears whole or not at all; an older bundle there is replaced.
+    The folder appears whole or not at all; an older bundle there is replaced, but nothing else.
 
     Returns:
         The manifest, and the largest difference of every ONNX graph from torch.
 
     Raises:
-        SdiwmError: ``source`` is no run, is damaged, or was exported before.
+        SdiwmError: ``source`` is no run, is damaged, or was exported before; ``out`` holds what
+            is no bundle.
     """
+    _check_replaceable(out)
     model, manifest = load_model(source)
     calibration = _calibration(source / CALIBRATION)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +55,20 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
             out.rename(Path(temporary) / "replaced")
         folder.rename(out)
     return read_manifest(out), errors
+
+
+def _check_replaceable(out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise SdiwmError(f"--out {out} is a file; name a folder")
+    ours = {MANIFEST, WEIGHTS, ENGINE}
+    foreign = [p.name for p in out.iterdir() if p.name not in ours and p.suffix != ".onnx"]
+    if foreign:
+        raise SdiwmError(
+            f"--out {out} holds {min(foreign)}, which is no part of a bundle and would be lost; "
+            "name another folder"
+        )
 
 
 def _versions() -> dict[str, object]:

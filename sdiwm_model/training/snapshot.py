@@ -16,6 +16,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
 
 FILE = "checkpoint.safetensors"
+FORMAT_VERSION = "1"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ def save_snapshot(
     tensors = _named("model", model.state_dict()) | _named("stage", stage_modules.state_dict())
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= _named(f"optimiser.{index}", state)
-    metadata = {"position": json.dumps(asdict(position)), "identity": json.dumps(identity)}
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "position": json.dumps(asdict(position)),
+        "identity": json.dumps(identity),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / FILE) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -51,17 +56,23 @@ class Snapshot:
     """A snapshot on disk.
 
     Raises:
-        SdiwmError: the file is damaged, or belongs to another run.
+        SdiwmError: the file is damaged, of another version, or belongs to another run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         path = folder / FILE
         try:
             with safe_open(path, framework="pt") as stored:
-                metadata = stored.metadata()
+                metadata = stored.metadata() or {}
             self._tensors = load_file(path)
         except (SafetensorError, OSError) as error:
             raise SdiwmError(f"{path} cannot be read ({error}); remove it to start anew") from None
+        version = metadata.get("format_version")
+        if version != FORMAT_VERSION:
+            raise SdiwmError(
+                f"{path}: format_version is {version}, this release reads {FORMAT_VERSION}; go on "
+                "with the release that wrote it, or remove the file to start anew"
+            )
         found = json.loads(metadata["identity"])
         wanted = json.loads(json.dumps(identity))
         different = [name for name in wanted if found.get(name) != wanted[name]]

@@ -64,6 +64,28 @@ def test_another_format_version_is_refused_with_both_numbers(bundle):
         read_manifest(bundle)
 
 
+@pytest.mark.parametrize("fields", [{"dt": 0.4}, {"action_limit": [15.0] * 4}, {"task": "other"}])
+def test_a_field_that_was_edited_is_noticed(bundle, fields):
+    change(bundle, **fields)
+    with pytest.raises(SdiwmError, match="model.json is damaged or was edited"):
+        read_manifest(bundle)
+
+
+def test_one_flipped_bit_of_the_manifest_is_noticed(bundle):
+    content = bytearray((bundle / MANIFEST).read_bytes())
+    content[content.index(b"1.5") + 2] ^= 1
+    (bundle / MANIFEST).write_bytes(content)
+    with pytest.raises(SdiwmError, match="model.json is damaged or was edited"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize("files", [[], "x", None])
+def test_files_that_are_no_table_are_refused_in_words(bundle, files):
+    change(bundle, files=files)
+    with pytest.raises(SdiwmError, match="model.json: a field is missing or unknown"):
+        read_manifest(bundle)
+
+
 def test_hashes_that_were_edited_too_are_noticed(bundle):
     content = json.loads((bundle / MANIFEST).read_text())
     content["files"][WEIGHTS] = "0" * 64

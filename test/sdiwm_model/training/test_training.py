@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sdiwm_model.checkpoint import WEIGHTS, load_model, read_manifest
 from sdiwm_model.cli import main
@@ -92,6 +93,14 @@ def test_a_snapshot_of_another_run_is_refused(small_data, tmp_path, miniature):
     train([small_data], tmp_path, miniature, seed=0)
     with pytest.raises(SdiwmError, match="another seed"):
         train([small_data], tmp_path, miniature, seed=1)
+
+
+@pytest.mark.parametrize("metadata", [{"format_version": "0"}, None])
+def test_a_snapshot_of_another_version_is_refused(small_data, tmp_path, miniature, metadata):
+    tensors = {"model.x": torch.zeros(1)}
+    save_file(tensors, tmp_path / "checkpoint.safetensors", metadata=metadata)
+    with pytest.raises(SdiwmError, match="checkpoint.safetensors: format_version is .*anew"):
+        train([small_data], tmp_path, miniature, seed=0)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_snapshot(
