@@ -33,6 +33,19 @@ def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
     )
 
 
+def check_named(backend: str, model: str, task: str) -> None:
+    """Refuse at once what the nodes could not load, before any of them is started.
+
+    Raises:
+        SdiwmError: unknown back end or task; missing, damaged or foreign bundle.
+    """
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.runtime.load import check_backend
+
+    check_backend(backend)
+    read_manifest(bundle_folder(model, task))
+
+
 def model_bytes(model: str, task: str, backend: str) -> int:
     """Size of what the back end executes at every tick and picture, in bytes."""
     from sdiwm_model.checkpoint import read_manifest

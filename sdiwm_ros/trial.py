@@ -14,6 +14,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
 from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.graph import Graph, private_environment
+from sdiwm_ros.models import check_named
 from sdiwm_ros.monitor import Monitor
 
 START_PATIENCE = 180.0  # s until the first command: the first start compiles the engine
@@ -66,6 +67,7 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
     Raises:
         SdiwmError: a node ended, refused the instruction, or never began; in its own words.
     """
+    check_named(settings.backend, settings.model, settings.task)
     environment = private_environment()
     published: list[int] = []
     graph = Graph(settings.parameters(), environment, settings.folder)

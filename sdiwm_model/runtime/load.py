@@ -8,6 +8,12 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import BACKENDS, Runtime
 
 
+def check_backend(backend: str) -> None:
+    """Raise SdiwmError unless `backend` is one of `BACKENDS`."""
+    if backend not in BACKENDS:
+        raise SdiwmError(f"unknown back end '{backend}': choose one of {', '.join(BACKENDS)}.")
+
+
 def load_runtime(
     bundle: str | Path, backend: str, text_encoder: str | Path | None = None
 ) -> Runtime:
@@ -21,8 +27,7 @@ def load_runtime(
     bundle.
     """
     folder = Path(bundle)
-    if backend not in BACKENDS:
-        raise SdiwmError(f"unknown back end '{backend}': choose one of {', '.join(BACKENDS)}.")
+    check_backend(backend)
     if backend == "torch":
         return _load_torch(folder, text_encoder)
     if backend == "onnx":

@@ -12,6 +12,7 @@ from sdiwm_ros import graph
 @pytest.fixture
 def scripted_demo(scripted, monkeypatch, tmp_path):
     monkeypatch.setattr("sdiwm_ros.models.model_bytes", lambda *args: 1024)
+    monkeypatch.setattr("sdiwm_ros.trial.check_named", lambda *args: None)  # there is no bundle
     return lambda *words: main(["demo", "--out", str(tmp_path), *words])
 
 
@@ -27,6 +28,24 @@ def test_a_demo_tells_shows_and_writes_what_happened(scripted_demo, tmp_path, ca
         assert (tmp_path / name).stat().st_size > 1000
     with np.load(tmp_path / "imagined.npz") as imagined:
         assert len(imagined["stamp_ns"]) == len(imagined["points"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--backend", "abacus"], "unknown back end 'abacus'"),
+        (["--model", "nowhere"], "no model bundle at nowhere"),
+        (["--task", "juggle"], "no model is shipped for the task 'juggle'"),
+        (["--json", "."], "--json . is a folder"),
+    ],
+)
+def test_what_no_node_could_load_is_refused_before_anything_is_written(
+    tmp_path, capsys, words, sentence
+):
+    out = tmp_path / "run"
+    assert main(["demo", "--out", str(out), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
