@@ -22,18 +22,20 @@ class Observer:
         self._blindness = "no picture yet: is the camera publishing?"
 
     def see(self, image: NDArray[np.uint8], stamp_ns: int) -> None:
-        """Encode a picture (H, W, 3) RGB; a refused one leaves no features behind.
+        """Encode a picture (H, W, 3) RGB; a refused one leaves no features: see `lose_sight`.
 
         Raises:
             SdiwmError: the wrong shape or type.
         """
         self._features = None
-        try:
-            self._features = self._runtime.encode_image(image)
-        except SdiwmError as error:
-            self._blindness = f"the newest picture was refused: {error}"
-            raise
+        self._features = self._runtime.encode_image(image)
         self._seen_ns = stamp_ns
+
+    def lose_sight(self, reason: str) -> str:
+        """Trust no picture until the next; what every joint state until then is refused with."""
+        self._features = None
+        self._blindness = f"the newest picture was refused: {reason}"
+        return self._blindness
 
     def feel(self, proprio: Array, stamp_ns: int) -> Latent:
         """Fuse a joint state (P,) in rad and rad/s.
@@ -45,5 +47,8 @@ class Observer:
             raise SdiwmError(self._blindness)
         age = (stamp_ns - self._seen_ns) * 1e-9
         if age > self._timeout:
-            raise SdiwmError(f"the newest picture is {1000 * age:.0f} ms old: is the camera alive?")
+            raise SdiwmError(
+                f"the newest picture is more than {1000 * self._timeout:.0f} ms old: is the camera "
+                "alive?"
+            )
         return Latent(self._runtime.fuse(self._features, proprio), stamp_ns)

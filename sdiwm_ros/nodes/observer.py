@@ -43,7 +43,7 @@ class ObserverNode(HostedNode):
         try:
             self._observer.see(read_image(message), stamp_of(message))
         except SdiwmError as error:
-            self._refuse(str(error))
+            self._refuse(self._observer.lose_sight(str(error)))
 
     def _on_joints(self, message: JointState) -> None:
         stamp = stamp_of(message)

@@ -28,6 +28,7 @@ class Robot(Monitor):
     def __enter__(self):
         super().__enter__()
         self.image, self.proprio, self.command = GREY, STILL, None
+        self.encoding = "rgb8"
         self._camera = self._node.create_publisher(Image, "camera/image_raw", NEWEST)
         self._joints = self._node.create_publisher(JointState, "joint_states", NEWEST)
         topic = "velocity_controller/commands"
@@ -40,7 +41,9 @@ class Robot(Monitor):
 
     def _sense(self):
         stamp = now_ns()
-        self._camera.publish(image_message(self.image, stamp, "camera"))
+        picture = image_message(self.image, stamp, "camera")
+        picture.encoding = self.encoding
+        self._camera.publish(picture)
         self._joints.publish(joint_state_message(JOINTS, self.proprio, stamp))
 
     def moves(self):
@@ -72,6 +75,19 @@ def test_an_observation_that_cannot_be_true_stops_the_arm_until_it_is_over(
         assert words in robot.health_of("observer").message
         setattr(robot, sensor, truth)
         until(robot, robot.moves)
+
+
+def test_a_picture_that_cannot_be_read_stays_the_diagnostic_while_it_lasts(
+    scripted, until, tmp_path
+):
+    environment = private_environment()
+    with Graph({}, environment, tmp_path, NODES), Robot(environment) as robot:
+        robot.say("touch the red target")
+        until(robot, robot.moves)
+        robot.encoding = "bgr8"
+        until(robot, robot.rests)
+        robot.spin(0.5)  # longer than image_timeout: it must not turn into "is the camera alive?"
+        assert "the camera must publish rgb8" in robot.health_of("observer").message
 
 
 def test_a_camera_that_falls_silent_stops_the_arm(scripted, until, tmp_path, monkeypatch):
