@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import warnings
 
 import mujoco
 import numpy as np
@@ -34,7 +35,9 @@ class Camera:
     def __init__(self, model: mujoco.MjModel, camera: str, size: int) -> None:
         self._camera = camera
         try:
-            self._renderer = mujoco.Renderer(model, size, size)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # GLFW's, where there is no display: said below
+                self._renderer = mujoco.Renderer(model, size, size)
         except Exception as error:
             raise cannot_render(error) from error
         atexit.register(self._renderer.close)  # at interpreter shutdown EGL is gone too early

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -139,7 +140,7 @@ def _compile(
 
 
 def _run(command: list[str]) -> str:
-    """Run a compiler; SdiwmError with its first complaint where it fails."""
+    """Run a compiler; SdiwmError with its first complaint where it fails, OSError: a full disk."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S
@@ -149,6 +150,8 @@ def _run(command: list[str]) -> str:
             f"The compiler `{command[0]}` did not run ({error}): install g++ "
             "(`sudo apt-get install g++`) or set CXX."
         ) from error
+    if "No space left on device" in done.stderr:
+        raise OSError(errno.ENOSPC, "No space left on device")
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
         raise SdiwmError(

@@ -207,6 +207,14 @@ def test_a_broken_compiler_gives_one_sentence_and_leaves_no_file(hostile, compil
     assert not list(empty_cache.iterdir())
 
 
+def test_a_full_disk_is_not_blamed_on_the_compiler(hostile, compiler, empty_cache):
+    failure = 'echo "ld: error: final link failed: No space left on device" >&2; exit 1'
+    compiler(f'case "$1" in --version) echo fake; exit 0;; esac; {failure}')
+    with pytest.raises(SdiwmError, match="No space left on device.*free some space"):
+        build.build_library(generate(hostile))
+    assert not list(empty_cache.iterdir())
+
+
 def test_no_compiler_gives_one_sentence(hostile, monkeypatch, empty_cache):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -225,6 +233,15 @@ def test_a_damaged_library_is_named(hostile, compiler, empty_cache):
     compiler('case "$1" in --version) echo fake; exit;; esac; for last; do :; done; : > "$last"')
     with pytest.raises(SdiwmError, match="delete it"):
         NativeEngine(hostile)
+
+
+def test_onnx_runtime_does_not_report_to_its_maker():
+    code = "import os, sdiwm_model; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n"
 
 
 def test_the_engine_needs_no_torch():

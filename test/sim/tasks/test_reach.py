@@ -215,7 +215,7 @@ sys.exit(main(["collect", "--out", sys.argv[1], "--episodes", "1"]))
 """
 
 
-@pytest.mark.parametrize("driver", ["egl", "osmesa", "nonsense"])
+@pytest.mark.parametrize("driver", ["egl", "glx", "osmesa", "nonsense"])
 def test_without_opengl_one_sentence_names_the_remedy(driver, tmp_path):
     environment = {**os.environ, "MUJOCO_GL": driver, "PYOPENGL_PLATFORM": driver}
     done = subprocess.run(
