@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from sdiwm_model.errors import SdiwmError
@@ -49,7 +49,7 @@ def save_snapshot(
     }
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / FILE) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(save(tensors, metadata=metadata))  # on a full disk an OSError
 
 
 class Snapshot:

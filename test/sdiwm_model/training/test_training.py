@@ -1,5 +1,7 @@
 """A run trains, survives being killed, and refuses what contradicts itself."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from sdiwm_model.losses import cost_loss
 from sdiwm_model.training import stages
 from sdiwm_model.training.config import configure
 from sdiwm_model.training.run import train
+from sdiwm_model.training.snapshot import FILE, Position, save_snapshot
 
 
 class KilledError(Exception):
@@ -93,6 +96,20 @@ def test_a_snapshot_of_another_run_is_refused(small_data, tmp_path, miniature):
     train([small_data], tmp_path, miniature, seed=0)
     with pytest.raises(SdiwmError, match="another seed"):
         train([small_data], tmp_path, miniature, seed=1)
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_keeps_the_last_snapshot(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    model, optimiser = torch.nn.Linear(1, 1), torch.optim.AdamW([torch.zeros(1)])
+    save_snapshot(tmp_path, model, model, optimiser, Position(1, 1), {})
+    before = (tmp_path / FILE).read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_snapshot(tmp_path, model, model, optimiser, Position(1, 2), {})
+    assert (tmp_path / FILE).read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / FILE]
 
 
 @pytest.mark.parametrize("metadata", [{"format_version": "0"}, None])
