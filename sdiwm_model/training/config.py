@@ -10,7 +10,7 @@ from sdiwm_model.sizes import find_size
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of one run; the defaults make the shipped `reach` weights.
+    """Settings of one run; `make weights` says what the shipped `reach` weights change of them.
 
     size               a name from `sizes.SIZES`
     language_steps     updates of the language module
@@ -27,7 +27,7 @@ class TrainingConfig:
     """
 
     size: str = "reach_student"
-    language_steps: int = 1500
+    language_steps: int = 4000
     vision_steps: int = 3000
     world_steps: int = 8000
     vision_batch: int = 128
