@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -73,6 +74,7 @@ def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None)
 
     What a person can put right is printed as one sentence; the status is then 2.
     """
+    faulthandler.enable()  # a crash below Python leaves its stack in the node's log
     stop = _StopSignal()
     rclpy.init(args=sys.argv if argv is None else list(argv),
                signal_handler_options=SignalHandlerOptions.NO)  # fmt: skip
