@@ -85,7 +85,7 @@ def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
     manifest = _manifest_from(content, folder / MANIFEST)
     if stated_hash != manifest.model_hash:
         raise SdiwmError(f"{folder / MANIFEST}: model_hash does not match 'files'; {REMEDY}")
-    if checksum not in (None, expected):
+    if checksum != expected:
         raise SdiwmError(
             f"{folder / MANIFEST} is damaged or was edited: its checksum differs; {REMEDY}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +94,4 @@ def draw_windows(
 @torch.no_grad()
 def encode_frames(vision: ImageEncoder, frames: Tensor) -> Tensor:
     """Image features of all frames, (N, E)."""
-    return torch.cat([vision(chunk) for chunk in _chunks(frames)])
-
-
-def _chunks(frames: Tensor) -> Iterator[Tensor]:
-    yield from frames.split(FEATURE_CHUNK)
+    return torch.cat([vision(chunk) for chunk in frames.split(FEATURE_CHUNK)])

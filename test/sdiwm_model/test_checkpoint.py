@@ -107,3 +107,12 @@ def test_a_manifest_that_is_not_json_is_named(bundle):
     (bundle / MANIFEST).write_text("{")
     with pytest.raises(SdiwmError, match="model.json is not valid JSON"):
         read_manifest(bundle)
+
+
+def test_a_manifest_without_its_checksum_is_refused(bundle):
+    content = json.loads((bundle / MANIFEST).read_text())
+    del content["checksum"]
+    content["action_limit"] = [9.0] * 4
+    (bundle / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(SdiwmError, match="model.json is damaged or was edited"):
+        read_manifest(bundle)
