@@ -143,13 +143,13 @@ def _others(goal: int) -> list[str]:
     return [name for name in GOALS if name != GOALS[goal]]
 
 
-def _say_colour(rng: random.Random, name: str) -> str:
+def say_colour(rng: random.Random, name: str) -> str:
     return name if rng.random() < PLAIN_SHARE else rng.choice(COLOUR_WORDS[name])
 
 
 def _refer(rng: random.Random, name: str) -> str:
     reference = rng.choice(TRAIN_REFERENCES)
-    return reference.format(c=_say_colour(rng, name), n=rng.choice(TRAIN_NOUNS))
+    return reference.format(c=say_colour(rng, name), n=rng.choice(TRAIN_NOUNS))
 
 
 def _train_sentence(rng: random.Random, goal: int) -> str:
@@ -180,11 +180,11 @@ def heldout_instructions(goal: int) -> list[str]:
     rng = random.Random(f"held out {GOALS[goal]}")
     sentences: dict[str, None] = {}
     for action in HELDOUT_ACTIONS:
-        colour = _say_colour(rng, GOALS[goal])
+        colour = say_colour(rng, GOALS[goal])
         wanted = f"{action} the {colour} {rng.choice(HELDOUT_NOUNS)}"
         sentences[rng.choice(HELDOUT_FRAMES).format(x=wanted)] = None
     for order in HELDOUT_ORDERS:
-        words = {"c": _say_colour(rng, GOALS[goal]), "n": rng.choice(HELDOUT_NOUNS)}
+        words = {"c": say_colour(rng, GOALS[goal]), "n": rng.choice(HELDOUT_NOUNS)}
         sentences[order.format(**words)] = None
     for order in HELDOUT_DISTRACTIONS:
         for other in _others(goal):
