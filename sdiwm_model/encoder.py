@@ -50,7 +50,7 @@ class Fusion(nn.ModuleList):
     proprio_std: Tensor
 
     def __init__(self, size: ModelSize) -> None:
-        widths = (size.features + size.proprio, *size.fusion, size.latent)
+        widths = (size.frames * size.features + size.proprio, *size.fusion, size.latent)
         super().__init__(
             nn.Linear(inward, outward)
             for inward, outward in zip(widths[:-1], widths[1:], strict=True)
@@ -63,12 +63,12 @@ class Fusion(nn.ModuleList):
         return (proprio - self.proprio_mean) / self.proprio_std
 
     def before_tanh(self, features: Tensor, proprio: Tensor) -> Tensor:
-        """features (..., E), proprio (..., P) -> the latent before tanh, (..., Z)."""
+        """features (..., frames * E), proprio (..., P) -> the latent before tanh, (..., Z)."""
         x = torch.cat([features, self.normalise(proprio)], dim=-1)
         for layer in list(self)[:-1]:
             x = functional.relu(layer(x))
         return self[-1](x)
 
     def forward(self, features: Tensor, proprio: Tensor) -> Tensor:
-        """features (..., E), proprio (..., P) in rad and rad/s -> z (..., Z), |z| < 1."""
+        """features (..., frames * E), proprio (..., P) in SI units -> z (..., Z), |z| < 1."""
         return torch.tanh(self.before_tanh(features, proprio))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 SATURATION = 2.5  # |pre-tanh| beyond this flattens the gradient: tanh(2.5) = 0.987
 NEAR = 0.5  # cost units (5 cm): below this an error decides whether a target is touched
 NEAR_WEIGHT = 3.0
+DIRECTIONS = 64  # random projections of one batch
 
 
 def drift_loss(predicted: Tensor, encoded: Tensor) -> Tensor:
@@ -25,10 +26,57 @@ def cost_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Huber error of predicted costs, weighted up where the target is near.
 
     Args:
-        predicted, target: costs in cost units, of equal shape.
+        predicted, target: costs in cost units, of shapes that broadcast.
     """
     weight = 1.0 + (NEAR_WEIGHT - 1.0) * (target < NEAR)
-    return (weight * functional.huber_loss(predicted, target, reduction="none", delta=0.5)).mean()
+    error = functional.huber_loss(
+        predicted, target.expand_as(predicted), reduction="none", delta=0.5
+    )
+    return (weight * error).mean()
+
+
+def readout_loss(reader: nn.Module, real: Tensor, predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean square error of what is read from real and from predicted latents, summed.
+
+    Args:
+        reader: (..., Z) -> (..., X).
+        real, target: (B, K + 1, Z), (B, K + 1, X).
+        predicted: the latents of steps 1..K, (B, K, Z).
+    """
+    return functional.mse_loss(reader(real), target) + functional.mse_loss(
+        reader(predicted), target[:, 1:]
+    )
+
+
+def inverse_dynamics_loss(reader: nn.Module, latents: Tensor, actions: Tensor) -> Tensor:
+    """Mean square error of the action that led from one latent to the next.
+
+    It keeps in a latent what the robot can change, without any label (Pathak et al. 2017, eq. 2).
+
+    Args:
+        reader: (..., 2 Z) -> (..., A).
+        latents, actions: (B, K + 1, Z), (B, K + 1, A), the last action unused.
+    """
+    pairs = torch.cat([latents[:, :-1], latents[:, 1:]], dim=-1)
+    return functional.mse_loss(reader(pairs), actions[:, :-1])
+
+
+def elsewhere_loss(
+    reader: nn.Module, latents: Tensor, proprio: Tensor, cost: Tensor, other: Tensor
+) -> Tensor:
+    """Cost error at another moment of the same sequence, told only how the joints stood then.
+
+    To say what being elsewhere would cost, a latent must hold where the targets are and not only
+    how far: a distance from one place is a circle. It needs rewards and joints, no labels.
+
+    Args:
+        reader: (..., Z + P) -> (..., G).
+        latents, proprio, cost: (B, T, Z), (B, T, P), (B, T, G).
+        other: index in time of the other moment, (B, T).
+    """
+    rows = torch.arange(len(latents)).unsqueeze(1)
+    predicted = reader(torch.cat([latents, proprio[rows, other]], dim=-1))
+    return cost_loss(predicted, cost[rows, other])
 
 
 def value_loss(value: Tensor, cost: Tensor, next_value: Tensor, discount: float) -> Tensor:
@@ -54,6 +102,26 @@ def variance_covariance_loss(latents: Tensor) -> Tensor:
     covariance = deviation.T @ deviation / (len(flat) - 1)
     off_diagonal = covariance - torch.diag(covariance.diagonal())
     return functional.relu(0.4 - std).mean() + off_diagonal.square().sum() / flat.shape[-1]
+
+
+def sketched_gaussian_loss(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Anti-collapse: along random directions the latents are spread like a standard normal.
+
+    SIGReg of LeJEPA (Balestriero & LeCun 2025, eq. 3-6): the Epps-Pulley statistic, the squared
+    difference of the empirical characteristic function from exp(-t^2 / 2), weighted by the same
+    Gaussian and integrated over t by the trapezoidal rule, averaged over `DIRECTIONS` directions.
+
+    Args:
+        latents: before tanh, (..., Z).
+    """
+    flat = latents.reshape(-1, latents.shape[-1])
+    directions = torch.randn(flat.shape[-1], DIRECTIONS, generator=generator)
+    along = flat @ functional.normalize(directions, dim=0)
+    t = torch.linspace(0.2, 4.0, 20)
+    normal = torch.exp(-0.5 * t**2)
+    angle = along.unsqueeze(-1) * t
+    error = (angle.cos().mean(dim=0) - normal).square() + angle.sin().mean(dim=0).square()
+    return torch.trapezoid(error * normal, t, dim=-1).mean()
 
 
 def saturation_loss(before_tanh: Tensor) -> Tensor:

@@ -11,21 +11,33 @@ from sdiwm_model.errors import SdiwmError
 class ModelSize:
     """Widths of a world model.
 
+    encoder        "keypoints" (two convolutions, spatial softmax), "mobilenet" or "vit"
     image_size     edge of the square RGB picture, pixels
+    cameras        pictures of one moment, side by side in the channels
+    frames         pictures that a latent is made of, one model step apart: 1 to 3
     channels       channels of the two 3x3 convolutions (the first has stride 2)
     keypoints      spatial-softmax keypoints; the image feature has 2 numbers a keypoint
-    proprio        joint positions and velocities
+    proprio        joint positions and velocities; 0 where there are none
     action         action dimensions
     latent         z
     conditioning   c
     fusion         hidden widths of the network that fuses image feature and proprioception
+    dynamics_kind  "gru" or "transformer"
     dynamics       width of the layer that feeds the GRU
+    lipschitz      bound on how much the dynamics stretches a difference of latents; 0 for none
     head           hidden width of the cost and value heads
+    ensemble       cost heads, whose disagreement a planner may avoid; 1 for one
+    prior          hidden width of the policy prior; 0 for none
+    plan_horizon   model steps in the action sequence that the prior proposes
+    goal_image     whether the goal is told by a picture instead of words
     goals          targets that an instruction can name
     state          numbers in the privileged state, for the probe
     """
 
+    encoder: str = "keypoints"
     image_size: int = 64
+    cameras: int = 1
+    frames: int = 1
     channels: tuple[int, int] = (16, 16)
     keypoints: int = 32
     proprio: int = 8
@@ -33,15 +45,21 @@ class ModelSize:
     latent: int = 32
     conditioning: int = 16
     fusion: tuple[int, int] = (128, 64)
+    dynamics_kind: str = "gru"
     dynamics: int = 64
+    lipschitz: float = 0.0
     head: int = 64
+    ensemble: int = 1
+    prior: int = 0
+    plan_horizon: int = 16
+    goal_image: bool = False
     goals: int = 4
     state: int = 15
 
     @property
     def features(self) -> int:
-        """Width of the image feature e."""
-        return 2 * self.keypoints
+        """Width of the features of one moment's pictures."""
+        return 2 * self.keypoints * self.cameras
 
     @property
     def macs_per_model_step(self) -> int:

@@ -7,24 +7,24 @@ from torch import Tensor, nn
 
 from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.encoder import Fusion, ImageEncoder
-from sdiwm_model.heads import GoalHead
+from sdiwm_model.heads import GoalHead, GoalPicture, PriorHead
 from sdiwm_model.language import LanguageFusion
 from sdiwm_model.sizes import ModelSize
-
-COST_UNIT = 0.1  # m: the cost head predicts the distance to the goal in units of 10 cm
 
 
 class WorldModel(nn.Module):
     """Everything that is trained; a bundle's model.safetensors is its state dict.
 
     vision     picture -> features, at the camera's rate
-    fusion     features, proprioception -> z, at every tick
+    fusion     features of the last frames, proprioception -> z, at every tick
     dynamics   z, action, c -> next z, one model step
-    cost       z, c -> distance to the named goal, in units of `COST_UNIT`
+    cost       z, c -> cost of being there: the distance to the goal, in the task's unit
     value      z, c -> discounted cost to go, in the same unit
+    prior      z, c -> the action sequence that the planner would choose, where there is one
     language   text tokens -> c, once per instruction
+    goal_image image features of a picture of the goal -> c, in place of the language
     joints     z -> normalised proprioception: a training loss that needs no labels
-    scene      z -> normalised image features: another one. Without it a latent holds how far each
+    scene      z -> normalised features of its frames: another one. Without it a latent holds how far each
                target is but not where, and a planner cannot tell in which direction to move.
     probe      z -> privileged state, fitted after training, for evaluation and pictures
     """
@@ -35,11 +35,13 @@ class WorldModel(nn.Module):
         self.vision = ImageEncoder(size)
         self.fusion = Fusion(size)
         self.dynamics = Dynamics(size)
-        self.cost = GoalHead(size)
+        self.cost = GoalHead(size, size.ensemble)
         self.value = GoalHead(size)
-        self.language = LanguageFusion(size)
+        self.prior = PriorHead(size) if size.prior else None
+        self.language = None if size.goal_image else LanguageFusion(size)
+        self.goal_image = GoalPicture(size) if size.goal_image else None
         self.joints = nn.Linear(size.latent, size.proprio)
-        self.scene = nn.Linear(size.latent, size.features)
+        self.scene = nn.Linear(size.latent, size.frames * size.features)
         self.probe = nn.Linear(size.latent, size.state)
 
     def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:

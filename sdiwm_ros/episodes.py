@@ -46,7 +46,7 @@ class TaskLike(Protocol):
 
     def step(self, action: Array) -> None: ...
 
-    def goal_distances(self) -> Array: ...
+    def goal_costs(self) -> Array: ...
 
     def outcome(self) -> OutcomeLike: ...
 
@@ -101,7 +101,7 @@ class Episodes:
         ended.wrong_target = known and outcome.wrong_target
         ended.passed_over_wrong = known and outcome.passed_over_wrong
         ended.time_to_success = outcome.time_to_success
-        ended.nearest = self._task.goals[int(np.argmin(self._task.goal_distances()))]
+        ended.nearest = self._task.goals[int(np.argmin(self._task.goal_costs()))]
         self._index += 1
         if not self.exhausted:
             self.current = self._begin()

@@ -13,7 +13,9 @@ from typing import Protocol
 import numpy as np
 
 from sdiwm_model.planning.protocols import Planner, shift_plan
+from sdiwm_model.runtime.history import FeatureHistory
 from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_sim.closed_loop import condition
 from sdiwm_sim.task import Array, Task
 
 
@@ -97,15 +99,14 @@ class NoisyScripted:
         self._patience = rng.uniform(0.03, 0.1)
 
     def act(self, task: Task, rng: np.random.Generator) -> Array:
-        arrived = task.goal_distances()[self._goal] < 0.03
-        if arrived and rng.random() < self._patience:
+        if task.arrived(self._goal) and rng.random() < self._patience:
             self._goal = self._another(task, rng)
         action = task.expert_action(self._goal) + self._amplitude * self._noise.draw(rng)
         return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
     def _another(self, task: Task, rng: np.random.Generator) -> int:
         others = [goal for goal in range(len(task.goals)) if goal != task.goal]
-        return int(rng.choice(others))
+        return int(rng.choice(others)) if others else 0
 
 
 class NearTarget:
@@ -137,30 +138,37 @@ class Planned:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._settings = replace(runtime.manifest.planner, iterations=self.ITERATIONS)
-        self._conditionings: dict[int, Array] = {}
+        self._sentences: dict[int, Array] = {}
 
     def begin(self, task: Task, rng: np.random.Generator) -> None:
         seed = int(rng.integers(2**31))
         self._planner: Planner = self._runtime.make_planner(self._settings, seed)
         self._plan: Array | None = None
+        self._history = FeatureHistory(self._runtime.manifest.sizes.frames)
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.9))
         self._amplitude = rng.uniform(0.0, 0.25)
         self._bursts = Bursts()
         assert task.goal is not None
-        self._goal = task.goal
+        self._pursue(task, task.goal)
 
     def act(self, task: Task, rng: np.random.Generator) -> Array:
-        if task.goal_distances()[self._goal] < 0.03 and rng.random() < 0.05:
-            self._goal = int(rng.integers(len(task.goals)))
+        if task.arrived(self._goal) and rng.random() < 0.05:
+            self._pursue(task, int(rng.integers(len(task.goals))))
             self._plan = None
-        z = self._runtime.fuse(self._runtime.encode_image(task.render()), task.proprio())
+        picture = task.render(self._runtime.manifest.sizes.image_size)
+        features = self._history.add(self._runtime.encode_image(picture))
+        z = self._runtime.fuse(features, task.proprio())
         warm_start = None if self._plan is None else shift_plan(self._plan, 1.0)
-        self._plan = self._planner.plan(z, self._conditioning(task), warm_start).actions
+        self._plan = self._planner.plan(z, self._c, warm_start).actions
         action = self._plan[0] + self._amplitude * self._noise.draw(rng)
         return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
-    def _conditioning(self, task: Task) -> Array:
-        if self._goal not in self._conditionings:
-            plainest = task.train_instructions(self._goal)[0]
-            self._conditionings[self._goal] = self._runtime.condition(plainest)
-        return self._conditionings[self._goal]
+    def _pursue(self, task: Task, goal: int) -> None:
+        """A sentence costs much and stays what it is; a picture is of this episode alone."""
+        self._goal = goal
+        if task.goal_modality == "image":
+            self._c = condition(self._runtime, task, goal)
+            return
+        if goal not in self._sentences:
+            self._sentences[goal] = condition(self._runtime, task, goal)
+        self._c = self._sentences[goal]

@@ -13,12 +13,13 @@ from typing import Protocol
 import numpy as np
 
 from sdiwm_model.planning.protocols import Planner, PlannerSettings, shift_plan
+from sdiwm_model.runtime.history import FeatureHistory
 from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_sim.task import Array, Outcome, Task
 
 
 class Controller(Protocol):
-    """Chooses an action at every control tick."""
+    """Chooses an action at every physics tick."""
 
     def begin(self, task: Task, seed: int) -> None:
         """Called once after the task's reset."""
@@ -38,14 +39,14 @@ class ExpertController:
 
 
 class RandomController:
-    """Uniform random actions, each held for one model step of 40 ms."""
+    """Uniform random actions, each held for one model step."""
 
     def begin(self, task: Task, seed: int) -> None:
         self._rng = np.random.default_rng([seed, 3])
         self._ticks = 0
 
     def act(self, task: Task) -> Array:
-        if self._ticks % 8 == 0:
+        if self._ticks % task.ticks_per_step == 0:
             self._action = self._rng.uniform(-1, 1, len(task.action_limit)).astype(np.float32)
         self._ticks += 1
         return self._action
@@ -60,7 +61,7 @@ class Timings:
 
 
 class ModelController:
-    """Camera at its own rate, joints and a fresh plan at every tick: the loop of the ROS graph.
+    """Camera at its own rate, joints and a fresh plan at every control tick: as in the ROS graph.
 
     Args:
         runtime: a loaded bundle.
@@ -77,15 +78,24 @@ class ModelController:
         self._planner = self.runtime.make_planner(self.settings, seed % 2**32)
         self._plan: Array | None = None
         self._next_picture = 0.0
-        self._sentence: str | None = None
-        self._fraction = task.physics_dt / self.runtime.manifest.dt
+        self._told: tuple[str, int | None] | None = None
+        self._history = FeatureHistory(self.runtime.manifest.sizes.frames)
+        self._fraction = task.control_ticks / task.ticks_per_step
+        self._ticks = 0
 
     def act(self, task: Task) -> Array:
-        if task.instruction != self._sentence:
-            self._sentence = task.instruction
-            self._c = self.runtime.condition(task.instruction)
+        if self._ticks % task.control_ticks == 0:
+            self._replan(task)
+        self._ticks += 1
+        assert self._plan is not None
+        return self._plan[0]
+
+    def _replan(self, task: Task) -> None:
+        if (task.instruction, task.goal) != self._told:
+            self._told = task.instruction, task.goal
+            self._c = condition(self.runtime, task)
         if task.time >= self._next_picture - 1e-9:
-            self._features = self._encode(task)
+            self._features = self._history.add(self._encode(task))
             self._next_picture += task.camera_period
         z = self.runtime.fuse(self._features, task.proprio())
         warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
@@ -93,14 +103,24 @@ class ModelController:
         plan = self._planner.plan(z, self._c, warm_start)
         self.timings.plan_ms.append(plan.elapsed_s * 1e3)
         self._plan = plan.actions
-        return plan.actions[0]
 
     def _encode(self, task: Task) -> Array:
-        picture = task.render()
+        picture = task.render(self.runtime.manifest.sizes.image_size)
         start = time.perf_counter()
         features = self.runtime.encode_image(picture)
         self.timings.encode_ms.append((time.perf_counter() - start) * 1e3)
         return features
+
+
+def condition(runtime: Runtime, task: Task, goal: int | None = None) -> Array:
+    """c (C,) of the task's goal, as it is told: its sentence, or a picture of ``goal``.
+
+    Args:
+        goal: default the named one, by the task's own sentence; else by the plainest one.
+    """
+    if task.goal_modality == "image":
+        return runtime.condition_image(task.goal_picture(runtime.manifest.sizes.image_size, goal))
+    return runtime.condition(task.instruction if goal is None else task.train_instructions(goal)[0])
 
 
 def run_episode(

@@ -14,7 +14,6 @@ from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_sim.behaviours import Behaviour, NearTarget, NoisyScripted, Planned, Random
 from sdiwm_sim.task import Task
 
-TICKS_PER_STEP = 8  # physics ticks in a model step: 8 x 5 ms = 40 ms
 EPISODES_PER_SEED = 1_000_000
 
 
@@ -80,10 +79,10 @@ def record_episode(task: Task, name: str, behaviour: Behaviour, seed: int, steps
     for _ in range(steps):
         frames.append(task.render())
         proprio.append(task.proprio())
-        costs.append(task.goal_distances())
+        costs.append(task.goal_costs())
         states.append(task.state())
         actions.append(behaviour.act(task, rng))
-        for _ in range(TICKS_PER_STEP):
+        for _ in range(task.ticks_per_step):
             task.step(actions[-1])
     assert task.goal is not None
     return Episode(
@@ -114,13 +113,17 @@ def episode_spec(task: Task) -> EpisodeSpec:
     goals = range(len(task.goals))
     facts: dict[str, Any] = {
         "name": task.name,
-        "dt": TICKS_PER_STEP * task.physics_dt,
+        "dt": task.ticks_per_step * task.physics_dt,
         "goals": list(task.goals),
         "action_limit": [float(limit) for limit in task.action_limit],
         "train_instructions": [list(task.train_instructions(goal)) for goal in goals],
         "unrelated": list(task.unrelated_instructions()),
         "state_groups": [asdict(group) for group in task.state_groups],
         "position_coordinates": task.position_coordinates,
+        "cost_unit": task.cost_unit,
+        "goal_modality": task.goal_modality,
+        "cameras": list(task.cameras),
+        "camera_lags": task.control_ticks * task.physics_dt < task.camera_period,
     }
     return EpisodeSpec(
         image=task.render().shape,

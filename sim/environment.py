@@ -13,7 +13,6 @@ import numpy as np
 from gymnasium import spaces
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.collect import TICKS_PER_STEP
 from sdiwm_sim.task import Array, make_task
 
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " "
@@ -21,10 +20,10 @@ PICTURE_SIZE = 480
 
 
 class TaskEnv(gymnasium.Env[dict[str, Any], Array]):
-    """One model step (40 ms) a step.
+    """One model step (`Task.ticks_per_step`) a step.
 
-    Observation: ``image`` uint8 (64, 64, 3), ``proprio`` float32 (P,), ``instruction`` str.
-    Action: float32 (A,) in [-1, 1]. Reward: minus the distance to the named goal point, metres.
+    Observation: ``image`` uint8 (64, 64, 3 * cameras), ``proprio`` float32 (P,), ``instruction``
+    str. Action: float32 (A,) in [-1, 1]. Reward: minus the task's cost of the named goal.
     Terminates on success; truncates at the task's time limit. ``info`` holds the `Outcome`.
 
     Args:
@@ -43,8 +42,8 @@ class TaskEnv(gymnasium.Env[dict[str, Any], Array]):
         self.action_space = spaces.Box(-1.0, 1.0, (actions,), np.float32)
         self.observation_space = spaces.Dict(
             {
-                "image": spaces.Box(0, 255, (64, 64, 3), np.uint8),
-                "proprio": spaces.Box(-np.inf, np.inf, (2 * actions,), np.float32),
+                "image": spaces.Box(0, 255, self.task.render().shape, np.uint8),
+                "proprio": spaces.Box(-np.inf, np.inf, self.task.proprio().shape, np.float32),
                 "instruction": spaces.Text(max_length=256, charset=CHARACTERS),
             }
         )
@@ -60,10 +59,10 @@ class TaskEnv(gymnasium.Env[dict[str, Any], Array]):
         return self._observation(), self._info()
 
     def step(self, action: Array) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        for _ in range(TICKS_PER_STEP):
+        for _ in range(self.task.ticks_per_step):
             self.task.step(action)
         goal = self.task.goal
-        reward = -float(self.task.goal_distances()[goal]) if goal is not None else 0.0
+        reward = -float(self.task.goal_costs()[goal]) if goal is not None else 0.0
         success = self.task.outcome().success
         over = self.task.time >= self.task.time_limit - 1e-9
         return self._observation(), reward, success, over, self._info()

@@ -1,7 +1,7 @@
 """The simulator as its own model: recorded actions, replayed from a slightly wrong state.
 
 `python -m sdiwm_sim.replay DATA --out DIR --steps T --error joints=0.01 --error pucks=0.003`
-writes, for each episode, two steps: the perturbed start and T steps later. What no model can
+writes each episode's first T steps and one, from the perturbed start on. What no model can
 predict from a start that uncertain, this cannot either: the ceiling of `sdiwm bench horizon`.
 """
 
@@ -17,7 +17,6 @@ import numpy as np
 from sdiwm_model.data.episodes import Episode
 from sdiwm_model.data.shards import ShardReader, ShardWriter
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.collect import TICKS_PER_STEP
 from sdiwm_sim.task import Array, Task, make_task
 
 
@@ -44,20 +43,20 @@ def perturbed(
 def replay_episode(
     task: Task, episode: Episode, steps: int, errors: dict[str, float], rng: np.random.Generator
 ) -> Episode:
-    """The perturbed first step of ``episode`` and the one ``steps`` later, as one of two."""
+    """``episode`` again from its perturbed first step on: ``steps`` steps and one."""
     if len(episode) <= steps:
         raise SdiwmError(f"--steps {steps}: an episode has {len(episode)} steps; use fewer")
     task.reset(episode.seed, episode.goal, episode.instruction)
     task.restore(perturbed(task, episode.state[0], errors, rng), episode.proprio[0])
-    seen = [(task.render(), task.proprio(), task.goal_distances(), task.state())]
-    for action in episode.action[:steps]:
-        for _ in range(TICKS_PER_STEP):
+    seen = []
+    for action in episode.action[: steps + 1]:
+        seen.append((task.render(), task.proprio(), task.goal_costs(), task.state()))
+        for _ in range(task.ticks_per_step):
             task.step(action)
-    seen.append((task.render(), task.proprio(), task.goal_distances(), task.state()))
     frames, proprio, costs, states = (np.stack(column) for column in zip(*seen, strict=True))
     return replace(
         episode, frames=frames, proprio=proprio, goal_cost=costs, state=states,
-        action=episode.action[[0, steps]],
+        action=episode.action[: steps + 1],
     )  # fmt: skip
 
 

@@ -21,12 +21,14 @@ class Outcome:
 
     ``wrong_target``: another target was held as long as success asks. ``passed_over_wrong``:
     the fingertip came within the success radius of another target, however briefly.
+    ``total_reward``: the sum of rewards so far, where the task has an episode return.
     """
 
     success: bool
     wrong_target: bool
     passed_over_wrong: bool
     time_to_success: float | None
+    total_reward: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,16 @@ class StateGroup:
 
 @runtime_checkable
 class Task(Protocol):
-    """A simulated robot with a camera, commanded by actions in [-1, 1] and told a goal in words.
+    """A simulated robot with cameras, commanded by actions in [-1, 1] and told a goal.
 
-    Shapes: ``proprio`` (P,), ``action`` (A,), ``state`` (S,); see `sdiwm_sim.tasks.reach`.
+    Shapes: ``proprio`` (P,), P may be 0; ``action`` (A,); ``state`` (S,). See
+    `sdiwm_sim.tasks.reach`.
+
+    ticks_per_step     physics ticks in a model step, of at least 40 ms together
+    control_ticks      physics ticks between two plans of the controller
+    cost_unit          what `goal_costs` are divided by in training: what is near is below 0.5
+    goal_modality      "words", or "image": a picture of the goal
+    episode_return     whether the task is judged by the sum of its rewards
     """
 
     name: str
@@ -55,7 +64,13 @@ class Task(Protocol):
     action_limit: Array
     goals: tuple[str, ...]
     physics_dt: float
+    ticks_per_step: int
+    control_ticks: int
     camera_period: float
+    cameras: tuple[str, ...]
+    cost_unit: float
+    goal_modality: str
+    episode_return: bool
     time_limit: float
     state_groups: tuple[StateGroup, ...]
     position_coordinates: int  # of joints and objects: what a latent must know to be whole
@@ -94,7 +109,14 @@ class Task(Protocol):
         """Joint positions (rad) then velocities (rad/s), (P,)."""
 
     def render(self, size: int = 64) -> NDArray[np.uint8]:
-        """The task's camera, (size, size, 3) RGB."""
+        """The task's cameras side by side in the channels, (size, size, 3 * cameras) RGB."""
+
+    def goal_picture(self, size: int = 64, goal: int | None = None) -> NDArray[np.uint8]:
+        """What `render` shows when ``goal`` (default: the named one) is reached.
+
+        Raises:
+            SdiwmError: the task's goals are told in words.
+        """
 
     def state(self) -> Array:
         """Privileged state (S,) for evaluation: fingertip, joints, object positions."""
@@ -102,8 +124,11 @@ class Task(Protocol):
     def fingertip(self) -> Array:
         """World position (3,) in metres."""
 
-    def goal_distances(self) -> Array:
-        """Metres from the fingertip to the goal point of each target, (len(goals),)."""
+    def goal_costs(self) -> Array:
+        """What a planner is to make small for each goal: the reward, sign turned; (len(goals),)."""
+
+    def arrived(self, goal: int) -> bool:
+        """Whether the robot is so close to ``goal`` that a scripted one may leave for another."""
 
     def outcome(self) -> Outcome:
         """What has happened since `reset` or `set_goal`."""
@@ -121,19 +146,33 @@ class Task(Protocol):
         """Pixel coordinates (N, 2), x right and y down, of world points (N, 3)."""
 
 
-def _reach() -> Task:
+def _load_opengl() -> None:
     try:
         import mujoco  # noqa: F401 (it loads OpenGL, and fails where that is missing)
     except ModuleNotFoundError:
         raise
     except Exception as error:
         raise cannot_render(error) from error
+
+
+def _reach() -> Task:
+    _load_opengl()
     from sdiwm_sim.tasks.reach import ReachTask
 
     return ReachTask()
 
 
-TASKS: dict[str, Callable[[], Task]] = {"reach": _reach}
+def _jaco_reach() -> Task:
+    _load_opengl()
+    from sdiwm_sim.tasks.jaco_reach import JacoReachTask
+
+    return JacoReachTask()
+
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "reach": _reach,
+    "jaco_reach": _jaco_reach,
+}
 
 
 def make_task(name: str) -> Task:

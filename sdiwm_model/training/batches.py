@@ -11,7 +11,6 @@ from torch import Tensor
 from sdiwm_model.data.episodes import Episode
 from sdiwm_model.encoder import ImageEncoder
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.world_model import COST_UNIT
 
 FEATURE_CHUNK = 512
 
@@ -21,7 +20,8 @@ class Experience:
     """All episodes of a data set end to end.
 
     frames uint8 (N, H, W, 3); proprio (N, P); action (N, A); cost (N, G) in cost units;
-    state (N, S); starts, lengths (episodes,): where each episode lies in N.
+    state (N, S); starts, lengths (episodes,): where each episode lies in N; lags: whether a
+    picture may be older than the joints that it meets.
     """
 
     frames: Tensor
@@ -31,10 +31,13 @@ class Experience:
     state: Tensor
     starts: Tensor
     lengths: Tensor
+    lags: bool = True
 
     @staticmethod
-    def from_episodes(episodes: list[Episode]) -> Experience:
-        """Join episodes; SdiwmError when there are none."""
+    def from_episodes(
+        episodes: list[Episode], cost_unit: float = 0.1, lags: bool = True
+    ) -> Experience:
+        """Join episodes, their costs divided by ``cost_unit``; SdiwmError when there are none."""
         if not episodes:
             raise SdiwmError("the data folders hold no episodes: run 'sdiwm collect' first")
 
@@ -46,22 +49,27 @@ class Experience:
             frames=joined("frames"),
             proprio=joined("proprio"),
             action=joined("action"),
-            cost=joined("goal_cost") / COST_UNIT,
+            cost=joined("goal_cost") / cost_unit,
             state=joined("state"),
             starts=torch.cumsum(lengths, 0) - lengths,
             lengths=lengths,
+            lags=lags,
         )
 
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...)."""
+    """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...), episode (B,).
+
+    features hold the last frames, newest first: (B, K + 1, frames * E).
+    """
 
     features: Tensor
     proprio: Tensor
     action: Tensor
     cost: Tensor
     state: Tensor
+    episode: Tensor
 
 
 def frame_indices(total: int, batch: int, generator: torch.Generator) -> Tensor:
@@ -70,25 +78,46 @@ def frame_indices(total: int, batch: int, generator: torch.Generator) -> Tensor:
 
 
 def draw_windows(
-    data: Experience, features: Tensor, batch: int, horizon: int, generator: torch.Generator
+    data: Experience,
+    features: Tensor,
+    batch: int,
+    horizon: int,
+    generator: torch.Generator,
+    frames: int = 1,
 ) -> Windows:
     """Sequences that never cross an episode.
 
-    In half of them the image feature is one model step older than the joints, as it may be in the
-    control loop, where the camera is slower than the joint states.
+    Where pictures lag, half of the sequences have image features one model step older than the
+    joints, as in a control loop whose camera is slower than its joint states.
     """
     episode = torch.randint(len(data.lengths), (batch,), generator=generator)
     room = data.lengths[episode] - horizon - 1  # starts 1 .. length - horizon - 1
     first = 1 + (torch.rand(batch, generator=generator) * room).long()
     index = (data.starts[episode] + first)[:, None] + torch.arange(horizon + 1)
-    lag = (torch.rand(batch, 1, generator=generator) < 0.5).long()
+    lag = (torch.rand(batch, 1, generator=generator) < 0.5).long() * data.lags
     return Windows(
-        features[index - lag],
+        with_history(features, index - lag, data.starts[episode, None], frames),
         data.proprio[index],
         data.action[index],
         data.cost[index],
         data.state[index],
+        episode,
     )
+
+
+def with_history(features: Tensor, index: Tensor, first: Tensor, frames: int) -> Tensor:
+    """features (N, E) at ``index`` and the steps before it, newest first: (..., frames * E).
+
+    Args:
+        first: index of the episode's first step, which stands in for those before it.
+    """
+    return torch.cat([features[torch.maximum(index - k, first)] for k in range(frames)], dim=-1)
+
+
+def all_with_history(data: Experience, features: Tensor, frames: int) -> Tensor:
+    """The same at every step of ``data``, (N, frames * E)."""
+    first = torch.repeat_interleave(data.starts, data.lengths)
+    return with_history(features, torch.arange(len(features)), first, frames)
 
 
 @torch.no_grad()

@@ -11,8 +11,13 @@ from torch import Tensor
 
 from sdiwm_model.checkpoint import WEIGHTS, Manifest, save_weights, write_manifest
 from sdiwm_model.files import atomic_path
-from sdiwm_model.language import goal_codes
-from sdiwm_model.training.batches import Experience, draw_windows, encode_frames
+from sdiwm_model.training.batches import (
+    Experience,
+    all_with_history,
+    draw_windows,
+    encode_frames,
+)
+from sdiwm_model.training.goals import draw_goals
 from sdiwm_model.world_model import WorldModel
 
 CALIBRATION = "calibration.safetensors"
@@ -47,11 +52,14 @@ def write_calibration(
     """Write a small sample of real rollouts, from which `sdiwm export` measures int8 ranges."""
     generator = torch.Generator().manual_seed(seed)
     steps = min(CALIBRATION_STEPS, int(data.lengths.min()) - 2)
-    windows = draw_windows(data, features, CALIBRATION_ROLLOUTS, steps, generator)
+    windows = draw_windows(
+        data, features, CALIBRATION_ROLLOUTS, steps, generator, model.size.frames
+    )
+    goals = draw_goals(model, data, features, windows, generator)
     tensors = {
         "latents": model.fusion(windows.features[:, 0], windows.proprio[:, 0]),
         "actions": windows.action[:, :-1],
-        "conditionings": goal_codes(model.size.goals, model.size.conditioning),
+        "conditionings": goals.c.flatten(0, 1).unique(dim=0)[:CALIBRATION_ROLLOUTS],
         "features": windows.features.flatten(0, 1),
         "proprio": windows.proprio.flatten(0, 1),
     }
@@ -66,7 +74,8 @@ def write_bundle(
     """Fit the probe and write weights, calibration and manifest; the probe's errors."""
     folder.mkdir(parents=True, exist_ok=True)
     features = encode_frames(model.vision, data.frames)
-    errors = fit_probe(model, model.fusion(features, data.proprio), data.state)
+    latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
+    errors = fit_probe(model, latents, data.state)
     save_weights(folder / WEIGHTS, model)
     write_calibration(folder, model, data, features, seed)
     write_manifest(folder, manifest)

@@ -51,7 +51,7 @@ def train(
         initial, origin = load_model(init)
         config = replace(config, size=origin.size)
     encoder = TextEncoder(text_encoder)
-    data = Experience.from_episodes(load_episodes(folders))
+    data = Experience.from_episodes(load_episodes(folders), task["cost_unit"], task["camera_lags"])
     trainer = Trainer(
         folder=out,
         config=config,

@@ -121,7 +121,8 @@ class Trainer:
         self._optimise(stage, number, modules, optimiser, done, log)
 
     def _language(self, log: SummaryWriter) -> None:
-        if self.config.language_steps == 0:
+        language = self.model.language
+        if self.config.language_steps == 0 or language is None:
             return
         with tqdm(total=self.config.language_steps, desc="language") as bar:
 
@@ -139,7 +140,7 @@ class Trainer:
                 self.config.language_steps,
                 report,
             )
-        self.model.language.load_state_dict(trained.state_dict())
+        language.load_state_dict(trained.state_dict())
 
     def _stage(self, name: str) -> Stage:
         if name == "vision":

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
         judged += task.goal is not None
         successes += outcome.success
-        nearest = task.goals[int(task.goal_distances().argmin())]
+        nearest = task.goals[int(task.goal_costs().argmin())]
         print(
             f"{index:>7}  {_result(task.goal, outcome):<22} {task.time:>7.2f}  {nearest:<8} "
             f"{task.instruction}",

@@ -22,6 +22,7 @@ from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import instructions
 
 SUCCESS_RADIUS = 0.025  # m
+ARRIVED = 0.03  # m
 HOLD_TIME = 0.3  # s
 PUCK_TOP = 0.01  # m
 GOAL_HEIGHT = PUCK_TOP + 0.02  # m: 1 cm of air below a fingertip of 1 cm radius
@@ -43,7 +44,13 @@ class ReachTask:
     joint_names: tuple[str, ...] = ("base_yaw", "shoulder_pitch", "elbow_pitch", "wrist_pitch")
     goals: tuple[str, ...] = ("red", "green", "blue", "yellow")
     physics_dt = 0.005
+    ticks_per_step = 8
+    control_ticks = 1
     camera_period = 1 / 30
+    cameras: tuple[str, ...] = ("front",)
+    cost_unit = 0.1  # m
+    goal_modality = "words"
+    episode_return = False
     time_limit = 6.0
     state_groups: tuple[StateGroup, ...] = (
         StateGroup("fingertip", "m", 0, 1, 3),
@@ -51,7 +58,6 @@ class ReachTask:
         StateGroup("pucks", "m", 7, 4, 2),
     )
     position_coordinates = 12
-    camera_name = "front"
 
     def __init__(self) -> None:
         xml = files("sdiwm_sim").joinpath("assets/reach.xml").read_text()
@@ -118,7 +124,7 @@ class ReachTask:
         self._watch_targets()
 
     def _watch_targets(self) -> None:
-        inside = self.goal_distances() < SUCCESS_RADIUS
+        inside = self.goal_costs() < SUCCESS_RADIUS
         self._held = np.where(inside, self._held + self.physics_dt, 0.0)
         self._visited |= inside
         self._completed |= self._held >= HOLD_TIME - 1e-9
@@ -155,7 +161,8 @@ class ReachTask:
         points[:, 2] = GOAL_HEIGHT
         return points
 
-    def goal_distances(self) -> Array:
+    def goal_costs(self) -> Array:
+        """Metres from the fingertip to the goal point of each puck, (4,)."""
         return np.linalg.norm(self.goal_points() - self.fingertip(), axis=1).astype(np.float32)
 
     def state(self) -> Array:
@@ -165,8 +172,14 @@ class ReachTask:
 
     def render(self, size: int = 64) -> NDArray[np.uint8]:
         if size not in self._cameras:
-            self._cameras[size] = Camera(self.model, self.camera_name, size)
+            self._cameras[size] = Camera(self.model, self.cameras[0], size)
         return self._cameras[size].render(self.data)
+
+    def goal_picture(self, size: int = 64, goal: int | None = None) -> NDArray[np.uint8]:
+        raise SdiwmError("task reach: the goal is told in words, it has no picture")
+
+    def arrived(self, goal: int) -> bool:
+        return bool(self.goal_costs()[goal] < ARRIVED)
 
     def start_near(self, goal: int, rng: np.random.Generator) -> None:
         """Put the fingertip within about 5 cm of the goal point of puck ``goal``."""
@@ -189,7 +202,7 @@ class ReachTask:
         return np.clip(EXPERT_GAIN * error / self.action_limit, -1, 1).astype(np.float32)
 
     def project(self, points: Array, size: int) -> Array:
-        camera = self.model.camera(self.camera_name).id
+        camera = self.model.camera(self.cameras[0]).id
         axes = self.data.cam_xmat[camera].reshape(3, 3)
         local = (np.asarray(points, dtype=np.float64) - self.data.cam_xpos[camera]) @ axes
         focal = size / 2 / np.tan(np.radians(self.model.cam_fovy[camera]) / 2)

@@ -33,7 +33,7 @@ class CountingTask:
         self.ticks += 1
         self.time += self.physics_dt
 
-    def goal_distances(self):
+    def goal_costs(self):
         return np.array([3, 1, 2, 4], np.float32)
 
     def outcome(self):

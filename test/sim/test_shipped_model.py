@@ -33,10 +33,10 @@ def test_the_target_follows_the_sentence_while_the_arm_moves(task):
     controller = ModelController(load_runtime(bundle_folder(None, "reach"), "native"))
     task.reset(424242, 0, "touch the red target")
     controller.begin(task, 0)
-    before = task.goal_distances()
+    before = task.goal_costs()
     for tick in range(600):
         if tick == 40:
             task.set_goal(2, "no, go to the blue one instead")
         task.step(controller.act(task))
     assert task.outcome().success
-    assert task.goal_distances()[2] < before[2]
+    assert task.goal_costs()[2] < before[2]

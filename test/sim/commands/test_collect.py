@@ -67,7 +67,7 @@ def test_replaying_the_actions_gives_the_states(folder):
     task = make_task("reach")
     task.reset(episode.seed)
     for t in range(len(episode) - 1):
-        for _ in range(recording.TICKS_PER_STEP):
+        for _ in range(task.ticks_per_step):
             task.step(episode.action[t])
         assert np.allclose(task.state(), episode.state[t + 1], atol=1e-5)
 

@@ -194,7 +194,7 @@ def test_starting_near_a_puck_is_near(task):
     for seed in range(20):
         task.reset(seed)
         task.start_near(seed % 4, rng)
-        assert task.goal_distances()[seed % 4] < 0.08
+        assert task.goal_costs()[seed % 4] < 0.08
 
 
 def test_an_unknown_task_is_refused():

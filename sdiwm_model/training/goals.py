@@ -1,0 +1,60 @@
+"""Which goals a batch of sequences is judged by, and what each step costs with respect to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sdiwm_model.language import goal_codes
+from sdiwm_model.training.batches import Experience, Windows
+from sdiwm_model.world_model import WorldModel
+
+PICTURES = 4  # goals of a sequence, where goals are told by pictures
+POSE_UNIT = 0.3  # rad: what is near is below half of it
+
+
+@dataclass(frozen=True)
+class Goals:
+    """c (B, G, C) or (1, G, C) of every goal, and the cost of every step for it (B, K + 1, G)."""
+
+    c: Tensor
+    cost: Tensor
+
+
+def draw_goals(
+    model: WorldModel,
+    data: Experience,
+    features: Tensor,
+    windows: Windows,
+    generator: torch.Generator,
+) -> Goals:
+    """All the named goals, or pictures from other times of the same episodes.
+
+    A picture needs no label: the cost is how far the joints are from where they were when it was
+    taken (hindsight relabelling, Andrychowicz et al. 2017).
+    """
+    if model.goal_image is None:
+        codes = goal_codes(model.size.goals, model.size.conditioning)
+        return Goals(codes[None], windows.cost)
+    shape = (len(windows.episode), PICTURES)
+    step = (torch.rand(shape, generator=generator) * data.lengths[windows.episode, None]).long()
+    index = data.starts[windows.episode, None] + step
+    return Goals(
+        model.goal_image(features[index]), pose_distance(windows.proprio, data.proprio[index])
+    )
+
+
+def pose_distance(proprio: Tensor, goal: Tensor) -> Tensor:
+    """Euclidean distance of joint positions, in units of `POSE_UNIT`.
+
+    Args:
+        proprio: positions then velocities, (B, T, P).
+        goal: the same, (B, G, P).
+
+    Returns:
+        (B, T, G).
+    """
+    joints = proprio.shape[-1] // 2
+    return torch.cdist(proprio[..., :joints], goal[..., :joints]) / POSE_UNIT
