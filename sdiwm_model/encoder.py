@@ -10,37 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sdiwm_model.keypoints import KeypointEncoder
+from sdiwm_model.mobilenet import MobileNetEncoder
 from sdiwm_model.sizes import ModelSize
+from sdiwm_model.vision_transformer import VisionTransformer
 
 
-class ImageEncoder(nn.Module):
-    """Two convolutions and a spatial softmax: a picture becomes keypoint coordinates.
-
-    Spatial softmax: Finn et al., "Deep Spatial Autoencoders for Visuomotor Learning" (2016), eq. 2.
-    """
-
-    grid: Tensor
-
-    def __init__(self, size: ModelSize) -> None:
-        super().__init__()
-        first, second = size.channels
-        self.conv1 = nn.Conv2d(3, first, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(first, second, 3, padding=1)
-        self.maps = nn.Conv2d(second, size.keypoints, 1)
-        with torch.no_grad():  # peaked from the start: flat attention has no gradient to speak of
-            self.maps.weight *= 100.0
-        edge = size.image_size // 2
-        axis = torch.linspace(-1.0, 1.0, edge)
-        grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
-        self.register_buffer("grid", grid.reshape(edge * edge, 2), persistent=False)
+class Cameras(nn.ModuleList):
+    """An encoder of its own for each of several cameras."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """image uint8 (B, H, W, 3) RGB -> features float32 (B, 2 * keypoints) in [-1, 1]."""
-        x = image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0  # channels last in memory
-        x = functional.relu(self.conv1(x))
-        x = functional.relu(self.conv2(x))
-        attention = torch.softmax(self.maps(x).flatten(2), dim=-1)
-        return (attention @ self.grid).flatten(1)
+        """image uint8 (B, H, W, 3 * cameras) -> features (B, cameras * E), camera after camera."""
+        pictures = image.split(3, dim=-1)
+        return torch.cat([e(p) for e, p in zip(self, pictures, strict=True)], dim=1)
+
+
+def image_encoder(size: ModelSize) -> nn.Module:
+    """What makes image uint8 (B, H, W, 3 * cameras) RGB into features (B, E) in [-1, 1]."""
+    if size.encoder == "vit":
+        return VisionTransformer(size)
+    kind = KeypointEncoder if size.encoder == "keypoints" else MobileNetEncoder
+    if size.cameras == 1:
+        return kind(size)
+    return Cameras(kind(size) for _ in range(size.cameras))
 
 
 class Fusion(nn.ModuleList):

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from sdiwm_model.dynamics import Dynamics
-from sdiwm_model.encoder import Fusion, ImageEncoder
+from sdiwm_model.encoder import Fusion, image_encoder
 from sdiwm_model.heads import GoalHead, GoalPicture, PriorHead
 from sdiwm_model.language import LanguageFusion
 from sdiwm_model.sizes import ModelSize
+from sdiwm_model.transformer_dynamics import TransformerDynamics
 
 
 class WorldModel(nn.Module):
@@ -32,9 +33,11 @@ class WorldModel(nn.Module):
     def __init__(self, size: ModelSize) -> None:
         super().__init__()
         self.size = size
-        self.vision = ImageEncoder(size)
+        self.vision = image_encoder(size)
         self.fusion = Fusion(size)
-        self.dynamics = Dynamics(size)
+        self.dynamics: Dynamics | TransformerDynamics = (
+            TransformerDynamics(size) if size.dynamics_kind == "transformer" else Dynamics(size)
+        )
         self.cost = GoalHead(size, size.ensemble)
         self.value = GoalHead(size)
         self.prior = PriorHead(size) if size.prior else None
@@ -46,6 +49,8 @@ class WorldModel(nn.Module):
 
     def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:
         """Open loop: z (B, Z), actions (B, T, A), c (B, C) -> predicted latents (B, T, Z)."""
+        if isinstance(self.dynamics, TransformerDynamics):
+            return self.dynamics.rollout(z, actions, c)
         latents = []
         for action in actions.unbind(dim=1):
             z = self.dynamics(z, action, c)

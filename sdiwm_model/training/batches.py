@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdiwm_model.data.episodes import Episode
-from sdiwm_model.encoder import ImageEncoder
 from sdiwm_model.errors import SdiwmError
 
 FEATURE_CHUNK = 512
@@ -121,6 +120,6 @@ def all_with_history(data: Experience, features: Tensor, frames: int) -> Tensor:
 
 
 @torch.no_grad()
-def encode_frames(vision: ImageEncoder, frames: Tensor) -> Tensor:
+def encode_frames(vision: nn.Module, frames: Tensor) -> Tensor:
     """Image features of all frames, (N, E)."""
     return torch.cat([vision(chunk) for chunk in frames.split(FEATURE_CHUNK)])
