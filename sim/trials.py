@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdiwm_model.errors import InstructionError, SdiwmError
-from sdiwm_model.report import distribution, rate
+from sdiwm_model.report import bootstrap_interval, distribution, rate
 from sdiwm_sim.closed_loop import Controller, run_episode
 from sdiwm_sim.task import Outcome, Task
 
 FIRST_LAYOUT = 10**17
 TRIALS_PER_SEED = 1_000_000
 SPLITS = ("train", "heldout")
+RESAMPLES = 2000  # of the paired bootstrap
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,17 @@ def draw_trials(task: Task, seeds: Sequence[int], episodes: int, split: str) -> 
             layout = layout_seed(seed, index)
             rng = np.random.default_rng([layout, 4])
             goal = int(rng.integers(len(task.goals)))
-            sentences = (
-                task.train_instructions(goal)
-                if split == "train"
-                else task.heldout_instructions(goal)
-            )
-            sentence = sentences[int(rng.integers(len(sentences)))]
-            trials.append(Trial(seed, layout, goal, sentence))
+            trials.append(Trial(seed, layout, goal, _sentence(task, goal, split, rng)))
     return trials
+
+
+def _sentence(task: Task, goal: int, split: str, rng: np.random.Generator) -> str:
+    """One of the split's sentences for ``goal``; none where goals are shown in pictures."""
+    if task.goal_modality == "image":
+        return ""
+    train = split == "train"
+    sentences = task.train_instructions(goal) if train else task.heldout_instructions(goal)
+    return sentences[int(rng.integers(len(sentences)))]
 
 
 def run_trials(
@@ -91,19 +96,58 @@ def run_trials(
 
 
 def counts(results: Sequence[Result]) -> dict[str, object]:
-    """Rates over trials: success, wrong_target, passed_over_wrong, refused; time in seconds."""
+    """Rates over trials: success, wrong_target, passed_over_wrong, refused; time in seconds.
+
+    Where the task has an episode return also `return`: its mean over episodes, with the 95 %
+    bootstrap interval.
+    """
     outcomes = [result.outcome for result in results]
     times = [o.time_to_success for o in outcomes if o.time_to_success is not None]
-    return {
+    figures: dict[str, object] = {
         "success": rate(sum(o.success for o in outcomes), len(outcomes)),
         "wrong_target": rate(sum(o.wrong_target for o in outcomes), len(outcomes)),
         "passed_over_wrong": rate(sum(o.passed_over_wrong for o in outcomes), len(outcomes)),
         "refused": rate(sum(r.refused for r in results), len(results)),
         "time_to_success_s": distribution(times),
     }
+    if any(o.total_reward is not None for o in outcomes):
+        scores = rewards(results)
+        figures["return"] = {
+            "mean": float(scores.mean()),
+            "ci95": bootstrap_interval(scores, results[0].trial.seed),
+            "n": len(scores),
+        }
+    return figures
 
 
 def per_seed(results: Sequence[Result]) -> dict[str, object]:
     """`counts` of each seed."""
     seeds = sorted({result.trial.seed for result in results})
     return {str(s): counts([r for r in results if r.trial.seed == s]) for s in seeds}
+
+
+def successes(results: Sequence[Result]) -> NDArray[np.float64]:
+    """1 where a trial succeeded, 0 where not, (n,)."""
+    return np.array([result.outcome.success for result in results], np.float64)
+
+
+def rewards(results: Sequence[Result]) -> NDArray[np.float64]:
+    """Each trial's sum of rewards, (n,); a refused sentence earns nothing."""
+    return np.array([result.outcome.total_reward or 0.0 for result in results], np.float64)
+
+
+def paired_ratio(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int
+) -> dict[str, object]:
+    """Ratio of two means over the same trials, {mean, ci95, n}: the bootstrap draws pairs.
+
+    NaN where the mean of ``theirs`` is 0, since then there is nothing to compare with.
+    """
+    pairs = np.stack([ours, theirs], axis=1)
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
+    tops, bottoms = pairs[chosen].mean(axis=1).T
+    ratios = np.divide(tops, bottoms, out=np.full(RESAMPLES, np.nan), where=bottoms != 0)
+    bottom = theirs.mean()
+    low, high = np.nanpercentile(ratios, [2.5, 97.5]) if bottom else (np.nan, np.nan)
+    mean = float(ours.mean() / bottom) if bottom else float("nan")
+    return {"mean": mean, "ci95": [float(low), float(high)], "n": len(pairs)}

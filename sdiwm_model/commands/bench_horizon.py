@@ -4,7 +4,6 @@ Without --train-data and --data the episodes are recorded first, by `sdiwm colle
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from sdiwm_model.errors import SdiwmError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sdiwm_model.evaluation.assessment import Study
+    from sdiwm_model.evaluation.study import Folders, Study
     from sdiwm_model.runtime.protocols import Runtime
 
 HELP = "prediction horizon: HRI beside baselines, retrieval, probe error, Lipschitz bound"
@@ -24,9 +23,13 @@ SPARE_STEPS = 50  # an episode is this much longer than the horizon, for rollout
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--model", type=Path, metavar="BUNDLE", help="another bundle")
     parser.add_argument(
-        "--one-step", type=Path, metavar="BUNDLE",
+        "--model", type=Path, nargs="+", default=[None], metavar="BUNDLE",
+        help="other bundles: the first one is judged in full, all together give the spread over "
+        "training seeds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--one-step", type=Path, nargs="+", default=[], metavar="BUNDLE",
         help="same data and size trained without drift loss, to compare with",
     )  # fmt: skip
     parser.add_argument("--horizon", type=int, default=100, metavar="T", help="model steps")
@@ -45,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--success-episodes", type=int, default=10, metavar="N",
-        help="closed-loop episodes for each seed, 0 for none",
+        help="closed-loop episodes for each seed and model, 0 for none",
     )  # fmt: skip
 
 
@@ -53,37 +56,41 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for each model, null with a reason where there is none."""
     if args.horizon < 1 or args.episodes < 2 or args.statistics_episodes < 2:
         raise SdiwmError("--horizon must be 1 or more, the numbers of episodes 2 or more")
+    from sdiwm_model.evaluation.study import load_study
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
 
-    bundle = bundle_folder(args.model, args.task)
+    bundles = [bundle_folder(model, args.task) for model in args.model]
+    bundle = bundles[0]
     runtime = load_runtime(bundle, "onnx")
-    training, heldout = _folders(args, bundle, runtime)
-    study = _study(args, runtime, training, heldout)
+    folders = _folders(args, bundle, runtime)
+    study = load_study(runtime, folders, args.horizon)
     notes: dict[str, str] = {}
     shipped = _block(args, runtime, study, bundle, notes, "shipped")
-    shipped[f"ceiling_at_{args.horizon}"] = _ceiling(args, runtime, study, heldout, shipped)
-    results: dict[str, Any] = {"shipped": shipped, "int8": None, "one_step": None}
+    ceiling = _ceiling(runtime, study, folders, shipped)
+    results: dict[str, Any] = {"shipped": shipped | ceiling, "int8": None, "one_step": None}
     try:
         native = load_runtime(bundle, "native")
     except SdiwmError as error:
         notes["int8"] = str(error)
     else:
-        results["int8"] = _block(args, native, study, bundle, notes, "int8")
-        results["int8"][f"ceiling_at_{args.horizon}"] = shipped[f"ceiling_at_{args.horizon}"]
-    if args.one_step is None:
+        results["int8"] = _block(args, native, study, bundle, notes, "int8") | ceiling
+    results["training_seeds"] = _family(args, folders, bundles, shipped)
+    if not args.one_step:
         notes["one_step"] = "not measured: name a bundle trained without drift loss by --one-step"
     else:
-        other = load_runtime(args.one_step, "onnx")
-        own_study = _study(args, other, training, heldout)
-        results["one_step"] = _block(args, other, own_study, args.one_step, notes, "one_step")
+        other = load_runtime(args.one_step[0], "onnx")
+        own_study = load_study(other, folders, args.horizon)
+        first = _block(args, other, own_study, args.one_step[0], notes, "one_step")
+        results["one_step"] = first
+        results["one_step_training_seeds"] = _family(args, folders, args.one_step, first)
     if args.json is not None:
         _draw(args, results, study)
     return results | {"notes": notes}
 
 
-def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> tuple[Path, list[Path]]:
-    """The folder for the statistics, and one of held-out episodes for each seed."""
+def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> "Folders":
+    """Those named on the command line, else recordings from the cache."""
     from sdiwm_model.evaluation.recordings import (
         HELDOUT_SEED,
         MIXTURE,
@@ -91,6 +98,7 @@ def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> tupl
         Recording,
         record,
     )
+    from sdiwm_model.evaluation.study import Folders
 
     def recorded(seed: int, episodes: int) -> Path:
         steps = args.horizon + SPARE_STEPS
@@ -101,27 +109,7 @@ def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> tupl
     heldout = args.data or [recorded(HELDOUT_SEED + seed, args.episodes) for seed in args.seeds]
     if len(heldout) != len(args.seeds):
         raise SdiwmError(f"--data names {len(heldout)} folders for {len(args.seeds)} --seeds")
-    return training, heldout
-
-
-def _study(
-    args: argparse.Namespace, runtime: "Runtime", training: Path, heldout: list[Path]
-) -> "Study":
-    """All episodes in the latents of this runtime's encoder."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from sdiwm_model.data.shards import ShardReader
-    from sdiwm_model.evaluation.assessment import Study
-    from sdiwm_model.evaluation.imagination import encode
-
-    readers = [ShardReader(training), ShardReader(heldout)]
-    total = sum(map(len, readers))
-    with tqdm(total=total, desc="encode", unit="episode", disable=None) as bar:
-        seen, unseen = (encode(runtime, reader.episodes(), bar.update) for reader in readers)
-    sizes = [len(ShardReader(folder)) for folder in heldout]
-    groups = np.repeat(np.arange(len(heldout)), sizes)
-    return Study(seen, unseen, args.horizon, args.seeds, groups, readers[1].task)
+    return Folders(training, heldout, args.seeds)
 
 
 def _block(
@@ -133,15 +121,26 @@ def _block(
     name: str,
 ) -> dict[str, Any]:
     from sdiwm_model.evaluation.assessment import assess
+    from sdiwm_model.evaluation.recordings import closed_loop
 
     block = assess(runtime, study)
-    block |= _lipschitz(_dynamics(bundle, name == "int8"), study)
+    block |= _lipschitz(_dynamics(bundle, name == "int8"), study, notes, name)
     block["success"] = None
     if args.success_episodes:
-        block["success"] = _success(args, bundle, runtime.backend)
+        block |= closed_loop(args.task, bundle, runtime.backend, args.success_episodes, args.seeds)
     else:
         notes[f"{name}.success"] = "not measured: --success-episodes 0"
     return block
+
+
+def _family(
+    args: argparse.Namespace, folders: "Folders", bundles: list[Path], first: dict[str, Any]
+) -> dict[str, Any]:
+    """The main figures of every training seed, the first one's taken from its block."""
+    from sdiwm_model.evaluation.summary import figures_of, spread, summarise
+
+    rest = summarise(args.task, bundles[1:], folders, args.horizon, args.success_episodes)
+    return spread([figures_of(first, args.horizon), *rest])
 
 
 def _dynamics(bundle: Path, quantised: bool) -> "dict[str, np.ndarray]":
@@ -158,13 +157,18 @@ def _dynamics(bundle: Path, quantised: bool) -> "dict[str, np.ndarray]":
     return load_file(bundle / WEIGHTS)
 
 
-def _lipschitz(weights: "dict[str, np.ndarray]", study: "Study") -> dict[str, Any]:
+def _lipschitz(
+    weights: "dict[str, np.ndarray]", study: "Study", notes: dict[str, str], name: str
+) -> dict[str, Any]:
     """The certified bound, and what the Jacobian is at the recorded latents."""
     import numpy as np
 
     from sdiwm_model.evaluation.lipschitz import certified_bound, infinity_norm, jacobian
     from sdiwm_model.report import distribution
 
+    if "dynamics.gru_hidden.weight" not in weights:
+        notes[f"{name}.lipschitz_certified"] = "no certificate: the dynamics is not a GRU"
+        return {"lipschitz_certified": None, "lipschitz_observed": None}
     latents, actions = study.heldout.latents, study.heldout.actions
     width = weights["dynamics.input.weight"].shape[1] - latents.shape[-1] - actions.shape[-1]
     rng = np.random.default_rng(study.seeds[0])
@@ -182,55 +186,39 @@ def _some(rng: "np.random.Generator", shape: tuple[int, ...]) -> "tuple[np.ndarr
     return tuple(rng.integers(size, size=300) for size in shape)
 
 
-def _success(args: argparse.Namespace, bundle: Path, backend: str) -> dict[str, Any]:
-    """Closed-loop success of the same weights, by the control bench in another process."""
-    from sdiwm_model.evaluation.recordings import run_command
-
-    with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
-        report = Path(folder) / "control.json"
-        run_command(
-            "bench", "control", "--task", args.task, "--backend", backend, "--model", str(bundle),
-            "--episodes", str(args.success_episodes), "--seeds", *map(str, args.seeds),
-            "--json", str(report),
-        )  # fmt: skip
-        success: dict[str, Any] = json.loads(report.read_text())["results"][args.task]["success"]
-    return success
-
-
 def _ceiling(
-    args: argparse.Namespace,
-    runtime: "Runtime",
-    study: "Study",
-    heldout: list[Path],
-    block: dict[str, Any],
-) -> float:
+    runtime: "Runtime", study: "Study", folders: "Folders", block: dict[str, Any]
+) -> dict[str, Any]:
     """The simulator as the model, started as wrongly as the model's own probe reads its start."""
     from sdiwm_model.data.shards import ShardReader
     from sdiwm_model.evaluation.assessment import ceiling
-    from sdiwm_model.evaluation.imagination import encode
+    from sdiwm_model.evaluation.imagination import encode, joined
     from sdiwm_model.evaluation.recordings import replay
 
-    units = {
-        group["name"]: f"{group['name']}_{group['unit']}" for group in study.task["state_groups"]
+    names = [group["name"] for group in study.task["state_groups"]]
+    errors = dict(zip(names, block["probe_error_at_0"].values(), strict=True))
+    if "joints" in errors:
+        errors.pop("fingertip", None)  # it follows from them
+    replayed = []
+    for data, seed in zip(folders.heldout, folders.seeds, strict=True):
+        with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
+            out = Path(folder) / "replayed"
+            replay(data, out, study.steps, errors, seed)
+            replayed.append(encode(runtime, ShardReader(out).episodes()))
+    curve = ceiling(study, joined(replayed))
+    keys = dict(zip(names, block["probe_error_at_0"], strict=True))
+    return {
+        "ceiling": curve,
+        f"ceiling_at_{study.steps}": float(curve[-1]),
+        "ceiling_perturbation": {keys[name]: size for name, size in errors.items()},
     }
-    errors = {name: block["probe_error_at_0"][key] for name, key in units.items()}
-    errors.pop("fingertip", None)  # it follows from the joints
-    block["ceiling_perturbation"] = {units[name]: size for name, size in errors.items()}
-    with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
-        replayed = []
-        for index, data in enumerate(heldout):
-            out = Path(folder) / str(index)
-            replay(data, out, args.horizon, errors, args.seeds[index])
-            replayed.append(out)
-        return ceiling(study, encode(runtime, ShardReader(replayed).episodes()))
 
 
 def _draw(args: argparse.Namespace, results: dict[str, Any], study: "Study") -> None:
     from sdiwm_model.evaluation.curve import draw_curves
 
-    blocks = {name: block for name, block in results.items() if block is not None}
     picture = args.json.with_suffix(".png")
-    draw_curves(picture, blocks, args.horizon, study.task["dt"])
+    draw_curves(picture, results, args.task, study.task["dt"])
     print(f"picture: {picture}")
 
 
@@ -239,6 +227,10 @@ def print_table(results: dict[str, Any]) -> None:
     for name in ("shipped", "int8", "one_step"):
         if results[name] is not None:
             _print_block(name, results[name])
+    for name in ("training_seeds", "one_step_training_seeds"):
+        family = results.get(name)
+        if family is not None and len(family["model_hash"]) > 1:
+            _print_family(name.replace("_", " "), family)
 
 
 def _print_block(name: str, block: dict[str, Any]) -> None:
@@ -257,12 +249,22 @@ def _print_block(name: str, block: dict[str, Any]) -> None:
         "effective rank": f"{block['effective_rank']:.1f}",
         "probe error": _named(block[f"probe_error{at}"]),
         "  at the start": _named(block["probe_error_at_0"]),
+        "  of the encoder": _named(block[f"probe_error_of_encoder{at}"]),
         "Lipschitz bound": _number(block["lipschitz_certified"]),
     }
     if block["success"] is not None:
         lines["success"] = f"{block['success']['mean']:.1%} of {block['success']['n']}"
+    if block.get("return_ratio") is not None:
+        lines["return / oracle"] = _number(block["return_ratio"]["mean"])
     for label, text in lines.items():
         print(f"  {label:<16} {text}")
+
+
+def _print_family(name: str, family: dict[str, Any]) -> None:
+    print(f"{name}: mean +- standard deviation of {len(family['model_hash'])}")
+    for key, mean in family["mean"].items():
+        values = ", ".join(_number(value) for value in family[key])
+        print(f"  {key:<28} {_number(mean)} +- {_number(family['std'][key])}  ({values})")
 
 
 def _named(values: dict[str, float]) -> str:

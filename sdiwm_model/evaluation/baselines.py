@@ -17,20 +17,6 @@ def persistence(first: Array, steps: int) -> Array:
     return np.broadcast_to(first[:, :, None], (*first.shape[:2], steps, first.shape[-1]))
 
 
-def other_episodes(count: int, seed: int) -> np.ndarray:
-    """For each of ``count`` episodes another one, each taken once: (count,) indices.
-
-    Raises:
-        ValueError: there is no other.
-    """
-    if count < 2:
-        raise ValueError("one episode has no other")
-    order = np.random.default_rng(seed).permutation(count)
-    other = np.empty(count, int)
-    other[order] = np.roll(order, 1)
-    return other
-
-
 def shuffled_in_time(actions: Array, seed: int) -> Array:
     """Every start's actions (E, S, T, A) in an order of their own."""
     rng = np.random.default_rng(seed)
@@ -39,9 +25,12 @@ def shuffled_in_time(actions: Array, seed: int) -> Array:
 
 
 def time_mean(training: Array, starts: np.ndarray, steps: int) -> Array:
-    """Mean of training latents (N, L, Z) at the same time of an episode: (S, T, Z)."""
+    """Mean of training latents (N, L, Z) at the same time of an episode: (S, T, Z).
+
+    Beyond the training episodes' end it is that of their last step.
+    """
     when = starts[:, None] + np.arange(1, steps + 1)
-    return training.mean(axis=0)[when]
+    return training.mean(axis=0)[np.minimum(when, training.shape[1] - 1)]
 
 
 @dataclass(frozen=True)

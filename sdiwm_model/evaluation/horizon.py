@@ -157,18 +157,21 @@ def retrieval_at_1(
 
 def probe_errors(
     predicted: Array, true: Array, groups: Sequence[Mapping[str, Any]]
-) -> dict[str, float]:
-    """Mean distance between predicted and true states (..., S), by what the numbers describe.
+) -> dict[str, Array]:
+    """Mean distance of predicted from true states (E, S, ..., state), by what the numbers describe.
 
-    ``groups``: name, unit, first, count, width of each part of the state, as data manifests have
-    it. Keys of the result end in the unit, e.g. ``pucks_m``.
+    Angles (unit "rad") differ by at most half a turn. ``groups``: name, unit, first, count, width
+    of each part of the state, as data manifests have it. Keys of the result end in the unit,
+    e.g. ``pucks_m``; values have the shape (...).
     """
     errors = {}
     for group in groups:
         first, count, width = (group[key] for key in ("first", "count", "width"))
-        part = slice(first, first + count * width)
-        difference = (predicted - true)[..., part]
+        difference = (predicted - true)[..., first : first + count * width]
+        if group["unit"] == "rad":
+            difference = (difference + np.pi) % (2 * np.pi) - np.pi
         points = difference.reshape(*difference.shape[:-1], count, width)
-        distance = np.linalg.norm(points, axis=-1).mean()
-        errors[f"{group['name']}_{group['unit']}"] = float(distance)
+        distance = np.linalg.norm(points, axis=-1).mean(axis=-1)
+        unit = group["unit"].replace("/", "_per_")
+        errors[f"{group['name']}_{unit}"] = distance.mean(axis=(0, 1))
     return errors

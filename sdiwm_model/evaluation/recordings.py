@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from sdiwm_model.data.shards import MANIFEST
 from sdiwm_model.errors import SdiwmError
@@ -22,6 +26,7 @@ MIXTURE = "random=0.2,scripted=0.2,wrong_target=0.2,near_target=0.2,planner=0.2"
 STATISTICS_SEED = 1_000_000  # seeds of `sdiwm collect` below this one are for training
 HELDOUT_SEED = 1_000_001  # of bench seed 0; bench seed s has this plus s
 SIMULATOR = "sdiwm_sim"
+KEPT_S = 24 * 3600  # an outdated recording stays this long: another bench may be reading it
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,15 @@ class Recording:
 def record(recording: Recording) -> Path:
     """The folder of these episodes, recorded now if the cache has not got them.
 
-    An older recording of the same seed, by another simulator or model, is removed.
+    Recordings of the same seed by another simulator or model are removed after a day.
     """
     folder = cache_folder() / "horizon"
     prefix = f"{recording.task}-{recording.seed}-"
     path = folder / (prefix + _key(recording))
     if not (path / MANIFEST).is_file():
-        for stale in folder.glob(prefix + "*"):
-            shutil.rmtree(stale, ignore_errors=True)
+        for other in folder.glob(prefix + "*"):
+            if other.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(other, ignore_errors=True)
         run_command(
             "collect", "--task", recording.task, "--out", str(path),
             "--episodes", str(recording.episodes), "--steps", str(recording.steps),
@@ -65,6 +71,21 @@ def run_command(*arguments: str) -> None:
     """
     code = "import sys; from sdiwm_model.cli import main; sys.exit(main())"
     _run([sys.executable, "-c", code, *arguments], f"`sdiwm {arguments[0]}`")
+
+
+def closed_loop(
+    task: str, bundle: Path, backend: str, episodes: int, seeds: Sequence[int]
+) -> dict[str, Any]:
+    """Success of the same weights, and the share of the oracle's return where there is one."""
+    with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
+        report = Path(folder) / "control.json"
+        run_command(
+            "bench", "control", "--task", task, "--backend", backend, "--model", str(bundle),
+            "--episodes", str(episodes), "--heldout-episodes", "0", "--seeds", *map(str, seeds),
+            "--json", str(report),
+        )  # fmt: skip
+        block: dict[str, Any] = json.loads(report.read_text())["results"][task]
+    return {key: block[key] for key in ("success", "return_ratio") if key in block}
 
 
 def replay(data: Path, out: Path, steps: int, errors: dict[str, float], seed: int) -> None:

@@ -1,8 +1,19 @@
 """Success of a model in closed loop, in lockstep with the simulator, without ROS."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sdiwm_model.planning.protocols import PlannerSettings
+    from sdiwm_model.runtime.protocols import Runtime
+    from sdiwm_sim.closed_loop import Controller, ModelController
+    from sdiwm_sim.task import Task
+    from sdiwm_sim.trials import Result, Trial
 
 HELP = "closed-loop success beside random and oracle, in lockstep with the simulator"
 
@@ -11,16 +22,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
     parser.add_argument("--backend", default="native", help="torch, onnx or native")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="another bundle")
+    parser.add_argument(
+        "--model", type=Path, nargs="+", default=[None], metavar="DIR",
+        help="other bundles: the first one is measured in full, all together give the spread over "
+        "training seeds",
+    )  # fmt: skip
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="for each seed")
     parser.add_argument(
         "--instructions", default="train", choices=("train", "heldout"),
-        help="sentences of the main figures; held-out ones are always measured too",
+        help="sentences of the main figures",
+    )  # fmt: skip
+    parser.add_argument(
+        "--heldout-episodes", type=int, metavar="N",
+        help="for each seed with sentences never trained on, 0 for none; as many as --episodes "
+        "where this is not given",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE",
+        help="planner settings other than the bundle's, as in candidates=64",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compare", nargs="+", default=[], metavar="NAME=VALUE",
+        help="measure the same episodes with these planner settings too, and the ratio to them",
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for the task."""
+    from sdiwm_model.planning.overrides import overridden
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
     from sdiwm_sim.closed_loop import ExpertController, ModelController, RandomController
@@ -28,44 +57,122 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from sdiwm_sim.trials import counts, draw_trials, per_seed
 
     task = make_task(args.task)
-    controller = ModelController(load_runtime(bundle_folder(args.model, args.task), args.backend))
+    runtime = load_runtime(bundle_folder(args.model[0], args.task), args.backend)
+    settings = overridden(runtime.manifest.planner, args.set)
+    compared = overridden(runtime.manifest.planner, args.compare)
     trials = draw_trials(task, args.seeds, args.episodes, args.instructions)
-    heldout = draw_trials(task, args.seeds, args.episodes, "heldout")
+    unseen = _heldout_trials(args, task)
+    controller = ModelController(runtime, settings)
     results = _run("model", task, controller, trials)
-    timings = controller.timings
-    other = results if trials == heldout else _run("held out", task, controller, heldout)
-    unseen = counts(other)
-    baselines = {
-        name: counts(_run(name, task, baseline, trials))
-        for name, baseline in (("random", RandomController()), ("oracle", ExpertController()))
-    }
-    block: dict[str, Any] = counts(results)
-    for name, figures in baselines.items():
-        block[f"{name}_success"] = figures["success"]
-    block |= {f"heldout_{key}": value for key, value in unseen.items()}
-    block |= _speed(timings) | {
-        "model_hash": controller.runtime.manifest.model_hash,
+    block: dict[str, Any] = counts(results) | _speed(controller)
+    for name, baseline in (("random", RandomController()), ("oracle", ExpertController())):
+        block |= _beside(name, results, _run(name, task, baseline, trials), args.seeds[0])
+    if unseen:
+        again = results if unseen == trials else _run("held out", task, controller, unseen)
+        block |= {f"heldout_{key}": value for key, value in counts(again).items()}
+        block["heldout_per_seed"] = per_seed(again)
+    if args.compare:
+        other = ModelController(runtime, compared)
+        block |= _comparison(results, _run("compared", task, other, trials), other, args.seeds[0])
+    block |= {
+        "model_hash": runtime.manifest.model_hash,
         "backend": args.backend,
-        "instructions": args.instructions,
+        "planner": _as_dict(settings),
+        "instructions": args.instructions if task.goal_modality == "words" else None,
         "per_seed": per_seed(results),
-        "heldout_per_seed": per_seed(other),
     }
+    block["training_seeds"] = _family(args, task, trials, runtime, results)
     return {args.task: block}
 
 
-def _speed(timings: Any) -> dict[str, Any]:
-    from sdiwm_model.report import distribution
+def _heldout_trials(args: argparse.Namespace, task: Task) -> list[Trial]:
+    from sdiwm_sim.trials import draw_trials
 
+    episodes = args.episodes if args.heldout_episodes is None else args.heldout_episodes
+    if episodes == 0 or task.goal_modality == "image":
+        return []
+    return draw_trials(task, args.seeds, episodes, "heldout")
+
+
+def _beside(
+    name: str, ours: Sequence[Result], theirs: Sequence[Result], seed: int
+) -> dict[str, Any]:
+    """What a baseline adds to the block: NAME_success, and NAME_return where there is one."""
+    from sdiwm_sim.trials import counts, paired_ratio, rewards
+
+    figures = counts(theirs)
+    added = {f"{name}_{key}": figures[key] for key in ("success", "return") if key in figures}
+    if name == "oracle" and "return" in figures:
+        added["return_ratio"] = paired_ratio(rewards(ours), rewards(theirs), seed)
+    return added
+
+
+def _comparison(
+    ours: Sequence[Result], theirs: Sequence[Result], controller: ModelController, seed: int
+) -> dict[str, Any]:
+    """`compared`: the same trials with other planner settings; `ratio`: ours to theirs."""
+    from sdiwm_sim.trials import counts, paired_ratio, rewards, successes
+
+    figures = counts(theirs)
+    score = rewards if "return" in figures else successes
     return {
-        "plan_ms": distribution(timings.plan_ms),
-        "encode_ms": distribution(timings.encode_ms),
+        "compared": figures | _speed(controller) | {"planner": _as_dict(controller.settings)},
+        "ratio": paired_ratio(score(ours), score(theirs), seed),
     }
 
 
-def _run(name: str, task: Any, controller: Any, trials: Any) -> Any:
+def _family(
+    args: argparse.Namespace,
+    task: Task,
+    trials: Sequence[Trial],
+    first: Runtime,
+    results: Sequence[Result],
+) -> dict[str, Any]:
+    """Success, and return where there is one, of every bundle in --model, on the same trials."""
+    import numpy as np
+
+    from sdiwm_model.planning.overrides import overridden
+    from sdiwm_model.runtime.load import load_runtime
+    from sdiwm_sim.closed_loop import ModelController
+    from sdiwm_sim.trials import counts
+
+    rows = [counts(results)]
+    hashes = [first.manifest.model_hash]
+    for bundle in args.model[1:]:
+        runtime = load_runtime(bundle, args.backend)
+        controller = ModelController(runtime, overridden(runtime.manifest.planner, args.set))
+        rows.append(counts(_run(bundle.name, task, controller, trials)))
+        hashes.append(runtime.manifest.model_hash)
+    family: dict[str, Any] = {"model_hash": hashes}
+    for key in ("success", "return"):
+        if key in rows[0]:
+            family[key] = [row[key] for row in rows]
+            means = [rate["mean"] for rate in family[key]]
+            family[f"{key}_mean"] = float(np.mean(means))
+            family[f"{key}_std"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+    return family
+
+
+def _as_dict(settings: PlannerSettings) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(settings)
+
+
+def _speed(controller: ModelController) -> dict[str, Any]:
+    """Times of the plans and pictures so far."""
+    from sdiwm_model.report import distribution
+
+    return {
+        "plan_ms": distribution(controller.timings.plan_ms),
+        "encode_ms": distribution(controller.timings.encode_ms),
+    }
+
+
+def _run(name: str, task: Task, controller: Controller, trials: Sequence[Trial]) -> list[Result]:
     from tqdm import tqdm
 
-    from sdiwm_sim.trials import Result, run_trials
+    from sdiwm_sim.trials import run_trials
 
     done = successes = 0
     with tqdm(total=len(trials), desc=f"{name:<8}", unit="episode", disable=None) as bar:
@@ -80,27 +187,44 @@ def _run(name: str, task: Any, controller: Any, trials: Any) -> Any:
         return run_trials(task, controller, trials, show)
 
 
+RATES = (
+    ("success", "success"),
+    ("wrong_target", "held another target"),
+    ("passed_over_wrong", "passed over another target"),
+    ("refused", "sentence refused"),
+    ("heldout_success", "success, sentences never trained on"),
+    ("heldout_wrong_target", "held another target, such sentences"),
+    ("random_success", "success of random actions"),
+    ("oracle_success", "success of the scripted oracle"),
+)
+MEANS = (
+    ("return", "return"),
+    ("random_return", "return of random actions"),
+    ("oracle_return", "return of the scripted oracle"),
+    ("return_ratio", "return / oracle's"),
+)
+
+
 def print_table(results: dict[str, Any]) -> None:
     """Print the results for a person."""
     for task, block in results.items():
         print(f"sdiwm bench control: {task}, {block['backend']}, model {block['model_hash']}")
-        for key, label in (
-            ("success", "success"),
-            ("wrong_target", "held another target"),
-            ("passed_over_wrong", "passed over another target"),
-            ("refused", "sentence refused"),
-            ("heldout_success", "success, sentences never trained on"),
-            ("heldout_wrong_target", "held another target, such sentences"),
-            ("random_success", "success of random actions"),
-            ("oracle_success", "success of the scripted oracle"),
-        ):
-            print(f"  {label:<38}{_rate(block[key])}")
+        for key, label in RATES:
+            if key in block:
+                _line(label, _rate(block[key]))
+        for key, label in MEANS:
+            if key in block:
+                _line(label, _mean(block[key]))
         for seed, figures in block["per_seed"].items():
-            unseen = block["heldout_per_seed"][seed]["success"]["mean"]
-            print(
-                f"  {'seed ' + seed:<38}{figures['success']['mean']:6.1%}"
-                f"   never trained on {unseen:6.1%}"
-            )
+            shown = f"{figures['success']['mean']:6.1%}"
+            if "return" in figures:
+                shown += f"   return {figures['return']['mean']:.3g}"
+            if "heldout_per_seed" in block:
+                unseen = block["heldout_per_seed"][seed]["success"]["mean"]
+                shown += f"   never trained on {unseen:6.1%}"
+            _line(f"seed {seed}", shown)
+        _print_comparison(block)
+        _print_family(block["training_seeds"])
         for key, label, unit in (
             ("time_to_success_s", "time to success p50 / p99", "s"),
             ("plan_ms", "one plan p50 / p99", "ms"),
@@ -108,9 +232,43 @@ def print_table(results: dict[str, Any]) -> None:
         ):
             spread = block[key]
             if spread["n"]:
-                print(f"  {label:<38}{spread['p50']:.3g} / {spread['p99']:.3g} {unit}")
+                _line(label, f"{spread['p50']:.3g} / {spread['p99']:.3g} {unit}")
+
+
+def _print_comparison(block: dict[str, Any]) -> None:
+    if "compared" not in block:
+        return
+    other = block["compared"]
+    changed = {
+        name: value for name, value in other["planner"].items() if value != block["planner"][name]
+    }
+    said = ", ".join(f"{name} {value}" for name, value in changed.items()) or "the same settings"
+    score = _mean(other["return"]) if "return" in other else _rate(other["success"])
+    _line(f"with {said}", score)
+    _line("  one plan p50", f"{other['plan_ms']['p50']:.3g} ms")
+    _line("  ratio to that", _mean(block["ratio"]))
+
+
+def _print_family(family: dict[str, Any]) -> None:
+    if len(family["model_hash"]) < 2:
+        return
+    key = "return" if "return" in family else "success"
+    values = ", ".join(f"{rate['mean']:.4g}" for rate in family[key])
+    spread = f"{family[f'{key}_mean']:.4g} +- {family[f'{key}_std']:.2g}  ({values})"
+    _line(f"{key} of {len(family[key])} training seeds", spread)
+
+
+def _line(label: str, text: str) -> None:
+    print(f"  {label:<38}{text}")
 
 
 def _rate(value: dict[str, Any]) -> str:
     low, high = value["ci95"]
     return f"{value['mean']:6.1%} of {value['n']} (95 %: {low:.1%} - {high:.1%})"
+
+
+def _mean(value: dict[str, Any]) -> str:
+    if value["mean"] is None:
+        return "-"
+    low, high = value["ci95"]
+    return f"{value['mean']:.4g} of {value['n']} (95 %: {low:.4g} - {high:.4g})"

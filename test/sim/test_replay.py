@@ -24,8 +24,9 @@ def episodes(task):
 def test_without_errors_the_simulator_repeats_itself(task, episodes):
     for episode in episodes:
         again = replay.replay_episode(task, episode, 25, {}, np.random.default_rng(0))
-        assert np.allclose(again.state, episode.state[[0, 25]], atol=2e-4)
-        off = np.abs(again.frames.astype(int) - episode.frames[[0, 25]])
+        assert np.allclose(again.state, episode.state[:26], atol=2e-4)
+        assert np.array_equal(again.action, episode.action[:26])
+        off = np.abs(again.frames.astype(int) - episode.frames[:26])
         assert off.mean() < 0.05
 
 
@@ -53,7 +54,7 @@ def test_a_folder_is_replayed_into_another(task, episodes, tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["replay", *arguments, "--error", "joints=0.02"])
     assert replay.main() == 0
     reader = ShardReader(tmp_path / "out")
-    assert reader.lengths == [2] * 6
+    assert reader.lengths == [26] * 6
     monkeypatch.setattr(sys, "argv", ["replay", *arguments])
     assert replay.main() == 2
     assert "already holds episodes" in capsys.readouterr().err

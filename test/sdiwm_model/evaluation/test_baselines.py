@@ -1,26 +1,11 @@
 import numpy as np
-import pytest
 
 from sdiwm_model.evaluation.baselines import (
     LinearModel,
-    other_episodes,
     persistence,
     shuffled_in_time,
     time_mean,
 )
-
-
-@pytest.mark.parametrize("count", [2, 3, 50])
-@pytest.mark.parametrize("seed", range(5))
-def test_every_episode_gets_another_one_and_each_is_taken_once(count, seed):
-    other = other_episodes(count, seed)
-    assert sorted(other) == list(range(count))
-    assert (other != np.arange(count)).all()
-
-
-def test_one_episode_has_no_other():
-    with pytest.raises(ValueError, match="no other"):
-        other_episodes(1, 0)
 
 
 def test_shuffling_in_time_keeps_each_start_its_own_actions():
@@ -42,6 +27,8 @@ def test_time_mean_is_taken_at_the_same_time_of_training_episodes():
     means = time_mean(training, np.array([0, 9]), 10)
     assert means.shape == (2, 10, 4)
     assert np.allclose(means[1, -1], training[:, 19].mean(axis=0))
+    longer = time_mean(training, np.array([9]), 15)
+    assert np.allclose(longer[0, -1], training[:, 19].mean(axis=0))
 
 
 def test_a_linear_world_is_predicted_by_the_linear_model():

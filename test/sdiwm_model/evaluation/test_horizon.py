@@ -135,15 +135,31 @@ def test_retrieval_needs_enough_distractors(rng):
         retrieval_at_1(Whitening.fit(few), few[:, 0], few[:, 0], few, 0)
 
 
+GROUPS = [
+    {"name": "tip", "unit": "m", "first": 0, "count": 1, "width": 3},
+    {"name": "pucks", "unit": "m", "first": 3, "count": 2, "width": 2},
+    {"name": "joints", "unit": "rad", "first": 7, "count": 2, "width": 1},
+    {"name": "speed", "unit": "m/s", "first": 9, "count": 1, "width": 1},
+]
+
+
 def test_probe_errors_are_distances_in_the_unit_of_the_key():
-    groups = [
-        {"name": "tip", "unit": "m", "first": 0, "count": 1, "width": 3},
-        {"name": "pucks", "unit": "m", "first": 3, "count": 2, "width": 2},
-        {"name": "joints", "unit": "rad", "first": 7, "count": 2, "width": 1},
-    ]
-    wrong = np.array([[3.0, 4.0, 0.0, 0.0, 1.0, 0.0, 3.0, 0.5, -0.5]])
-    found = probe_errors(wrong, np.zeros((1, 9)), groups)
-    assert found == {"tip_m": 5.0, "pucks_m": 2.0, "joints_rad": 0.5}
+    wrong = np.array([3.0, 4.0, 0.0, 0.0, 1.0, 0.0, 3.0, 0.5, -0.5, 7.0])[None, None]
+    found = probe_errors(wrong, np.zeros((1, 1, 10)), GROUPS)
+    assert found == {"tip_m": 5.0, "pucks_m": 2.0, "joints_rad": 0.5, "speed_m_per_s": 7.0}
+
+
+def test_probe_errors_keep_the_time_and_mean_over_episodes_and_starts():
+    wrong = np.zeros((2, 3, 4, 10))
+    wrong[0, :, 1, 0] = 2.0
+    assert probe_errors(wrong, np.zeros_like(wrong), GROUPS)["tip_m"].tolist() == [0, 1, 0, 0]
+
+
+def test_a_full_turn_is_no_error_of_an_angle():
+    wrong = np.full((1, 1, 10), 2 * np.pi + 0.1)
+    found = probe_errors(wrong, np.zeros_like(wrong), GROUPS)
+    assert found["joints_rad"] == pytest.approx(0.1)
+    assert found["speed_m_per_s"] == pytest.approx(2 * np.pi + 0.1)
 
 
 vectors = st.lists(st.floats(-100, 100), min_size=4, max_size=4).map(np.array)

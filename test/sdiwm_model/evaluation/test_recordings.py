@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -34,12 +35,16 @@ def test_the_same_episodes_are_recorded_once(commands):
 @pytest.mark.parametrize(
     "change", [{"model_hash": "f" * 16}, {"steps": 4}, {"episodes": 3}, {"mixture": "scripted=1"}]
 )
-def test_other_episodes_take_the_place_of_those_of_the_same_seed(commands, change):
+def test_other_episodes_take_the_place_of_those_of_the_same_seed_a_day_later(commands, change):
     first = recordings.record(RECORDING)
     second = recordings.record(replace(RECORDING, **change))
     assert second != first
+    assert first.exists()
+    os.utime(first, (0, 0))
+    recordings.record(replace(RECORDING, episodes=99))
     assert not first.exists()
-    assert len(commands) == 2
+    assert second.exists()
+    assert len(commands) == 3
 
 
 def test_another_seed_leaves_them_alone(commands):

@@ -7,8 +7,18 @@ from sdiwm_model import cli
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_sim.closed_loop import ExpertController
 from sdiwm_sim.collect import episode_seed
-from sdiwm_sim.task import make_task
-from sdiwm_sim.trials import counts, draw_trials, layout_seed, per_seed, run_trials
+from sdiwm_sim.task import Outcome, make_task
+from sdiwm_sim.trials import (
+    Result,
+    Trial,
+    counts,
+    draw_trials,
+    layout_seed,
+    paired_ratio,
+    per_seed,
+    rewards,
+    run_trials,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +60,52 @@ def test_a_refused_sentence_is_a_failure_and_counted(task):
     assert per_seed(results)["1"]["success"]["n"] == 10
 
 
+def test_goals_in_pictures_have_no_sentence(task):
+    class Shown:
+        goals = task.goals
+        goal_modality = "image"
+
+    drawn = draw_trials(Shown(), [0], 5, "heldout")
+    assert [t.goal for t in drawn] == [t.goal for t in draw_trials(task, [0], 5, "train")]
+    assert {t.instruction for t in drawn} == {""}
+
+
+def results_with(rewards_of):
+    return [
+        Result(Trial(0, i, 0, "go"), Outcome(False, False, False, None, reward))
+        for i, reward in enumerate(rewards_of)
+    ]
+
+
+def test_a_return_is_the_mean_over_episodes():
+    figures = counts(results_with([100.0, 300.0]))
+    assert figures["return"]["mean"] == 200
+    assert figures["return"]["n"] == 2
+    assert "return" not in counts(results_with([None, None]))
+
+
+def test_a_refused_sentence_earns_nothing():
+    assert rewards(results_with([50.0, None])).tolist() == [50.0, 0.0]
+
+
+def test_the_ratio_of_pairs_is_tighter_than_that_of_strangers():
+    rng = np.random.default_rng(0)
+    theirs = rng.uniform(100, 900, 60)
+    ours = 0.9 * theirs + rng.normal(0, 5, 60)
+    paired = paired_ratio(ours, theirs, 0)
+    strangers = paired_ratio(rng.permutation(ours), theirs, 0)
+    assert paired["mean"] == pytest.approx(strangers["mean"])
+    assert paired["mean"] == pytest.approx(0.9, abs=0.01)
+    low, high = paired["ci95"]
+    assert low < paired["mean"] < high
+    assert 5 * (high - low) < strangers["ci95"][1] - strangers["ci95"][0]
+
+
+def test_nothing_is_no_ratio():
+    assert np.isnan(paired_ratio(np.ones(4), np.zeros(4), 0)["mean"])
+    assert paired_ratio(np.zeros(4), np.ones(4), 0)["mean"] == 0
+
+
 @pytest.mark.parametrize(("episodes", "split"), [(0, "train"), (10**6 + 1, "train"), (1, "both")])
 def test_bad_trials_are_refused(task, episodes, split):
     with pytest.raises(SdiwmError):
@@ -69,7 +125,47 @@ def test_the_report_has_every_key(random_bundle, tmp_path, capsys):
     assert block["encode_ms"]["n"] > 0
     assert len(block["model_hash"]) == 16
     assert set(block["per_seed"]) == {"0", "7"}
+    assert block["training_seeds"]["success"][0]["mean"] == block["success"]["mean"]
+    assert block["training_seeds"]["success_std"] is None
+    assert "compared" not in block
     assert "success" in capsys.readouterr().out
+
+
+def test_settings_are_compared_on_the_same_episodes(random_bundle, tmp_path, capsys):
+    report = tmp_path / "control.json"
+    bundle = str(random_bundle)
+    arguments = ["--model", bundle, bundle, "--episodes", "1", "--seeds", "0"]
+    arguments += ["--heldout-episodes", "0", "--set", "candidates=16", "horizon=2"]
+    arguments += ["--compare", "candidates=8", "--json", str(report)]
+    assert cli.main(["bench", "control", *arguments]) == 0
+    block = json.loads(report.read_text())["results"]["reach"]
+    assert (block["planner"]["candidates"], block["planner"]["horizon"]) == (16, 2)
+    assert (
+        block["compared"]["planner"]["candidates"],
+        block["compared"]["planner"]["horizon"],
+    ) == (8, 4)
+    assert block["compared"]["success"]["n"] == block["ratio"]["n"] == 1
+    assert "heldout_success" not in block
+    assert len(block["training_seeds"]["success"]) == 2
+    assert block["training_seeds"]["success_std"] == 0
+    shown = capsys.readouterr().out
+    assert "with candidates 8, horizon 4" in shown
+    assert "success of 2 training seeds" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("candidate=3", "write NAME=VALUE, NAME one of candidates"),
+        ("candidates=many", "'candidates' is 'many': use a whole number"),
+        ("use_prior=7", "'use_prior' is '7': use true or false"),
+        ("candidates=1", "planner.candidates is 1: use 2 or more"),
+    ],
+)
+def test_bad_planner_settings_are_refused(random_bundle, change, sentence, capsys):
+    arguments = ["--model", str(random_bundle), "--compare", change]
+    assert cli.main(["bench", "control", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_run_prints_a_line_an_episode(random_bundle, capsys):
