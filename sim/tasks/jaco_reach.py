@@ -48,8 +48,8 @@ NEAR_STEPS, NEAR_STEP_TIME = 60, 0.1  # of the kinematics alone, s each
 class JacoReachTask:
     """See the module's docstring; the `Task` protocol states the methods.
 
-    ``proprio``: sines, then cosines of the joint angles (most joints turn without end), then joint
-    velocities in rad/s: (18,).
+    ``proprio`` (21,): sines, then cosines of the joint angles (most joints turn without end), joint
+    velocities in rad/s, pinch site in metres; all of them are in dm_control's own proprioception.
     """
 
     name = "jaco_reach"
@@ -159,10 +159,9 @@ class JacoReachTask:
         return jaco_instructions.unrelated_instructions()
 
     def proprio(self) -> Array:
-        angles = self.data.qpos[:JOINTS]
-        return np.concatenate(
-            [np.sin(angles), np.cos(angles), self.data.qvel[:JOINTS]], dtype=np.float32
-        )
+        angles, speeds = self.data.qpos[:JOINTS], self.data.qvel[:JOINTS]
+        tip = self.data.site_xpos[self._tip]
+        return np.concatenate([np.sin(angles), np.cos(angles), speeds, tip], dtype=np.float32)
 
     def fingertip(self) -> Array:
         return self.data.site_xpos[self._tip].astype(np.float32)
@@ -212,7 +211,7 @@ class JacoReachTask:
     def restore(self, state: Array, proprio: Array) -> None:
         circle = np.asarray(state[3 : 3 + 2 * JOINTS], dtype=np.float64).reshape(JOINTS, 2)
         self.data.qpos[:JOINTS] = np.arctan2(circle[:, 1], circle[:, 0]) % (2 * np.pi)
-        self.data.qvel[:JOINTS] = proprio[2 * JOINTS :]
+        self.data.qvel[:JOINTS] = proprio[2 * JOINTS : 3 * JOINTS]
         self.model.site_pos[self._ball] = state[3 + 2 * JOINTS :]
         mujoco.mj_forward(self.model, self.data)
 

@@ -19,7 +19,7 @@ def ball_at(task, offset):
     """Put the ball this far (m) from the pinch site along x, the arm at rest."""
     state, proprio = task.state(), task.proprio()
     state[-3:] = task.fingertip() + np.array([offset, 0.0, 0.0])
-    proprio[12:] = 0
+    proprio[12:18] = 0
     task.restore(state, proprio)
 
 
@@ -32,7 +32,8 @@ def test_widths_are_as_declared(task):
     groups = task.state_groups
     assert task.state().shape == (sum(group.count * group.width for group in groups),)
     assert [group.first for group in groups] == [0, 3, 15]
-    assert task.proprio().shape == (18,)
+    assert task.proprio().shape == (21,)
+    assert task.proprio()[-3:] == pytest.approx(task.fingertip())
     assert task.goal_costs().shape == (len(task.goals),)
     assert task.render(32).shape == (32, 32, 3 * len(task.cameras))
 
