@@ -162,6 +162,20 @@ def _reach() -> Task:
     return ReachTask()
 
 
+def _reach_goal_image() -> Task:
+    _load_opengl()
+    from sdiwm_sim.tasks.reach_goal_image import ReachGoalImageTask
+
+    return ReachGoalImageTask()
+
+
+def _cartpole() -> Task:
+    _load_opengl()
+    from sdiwm_sim.tasks.cartpole import CartpoleTask
+
+    return CartpoleTask()
+
+
 def _jaco_reach() -> Task:
     _load_opengl()
     from sdiwm_sim.tasks.jaco_reach import JacoReachTask
@@ -171,6 +185,8 @@ def _jaco_reach() -> Task:
 
 TASKS: dict[str, Callable[[], Task]] = {
     "reach": _reach,
+    "reach_goal_image": _reach_goal_image,
+    "cartpole": _cartpole,
     "jaco_reach": _jaco_reach,
 }
 

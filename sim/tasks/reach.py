@@ -40,7 +40,7 @@ EXPERT_GAIN = 6.0  # 1/s
 class ReachTask:
     """See the module's docstring; the `Task` protocol states the methods."""
 
-    name = "reach"
+    name: str = "reach"
     joint_names: tuple[str, ...] = ("base_yaw", "shoulder_pitch", "elbow_pitch", "wrist_pitch")
     goals: tuple[str, ...] = ("red", "green", "blue", "yellow")
     physics_dt = 0.005
@@ -49,7 +49,7 @@ class ReachTask:
     camera_period = 1 / 30
     cameras: tuple[str, ...] = ("front",)
     cost_unit = 0.1  # m
-    goal_modality = "words"
+    goal_modality: str = "words"
     episode_return = False
     time_limit = 6.0
     state_groups: tuple[StateGroup, ...] = (
@@ -171,9 +171,12 @@ class ReachTask:
         return np.concatenate([self.fingertip(), self.data.qpos, pucks]).astype(np.float32)
 
     def render(self, size: int = 64) -> NDArray[np.uint8]:
+        return self._camera(size).render(self.data)
+
+    def _camera(self, size: int) -> Camera:
         if size not in self._cameras:
             self._cameras[size] = Camera(self.model, self.cameras[0], size)
-        return self._cameras[size].render(self.data)
+        return self._cameras[size]
 
     def goal_picture(self, size: int = 64, goal: int | None = None) -> NDArray[np.uint8]:
         raise SdiwmError("task reach: the goal is told in words, it has no picture")
