@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
+from sdiwm_model.film import Picture, write_film
 from sdiwm_sim.task import Array, Task, make_task
 
 FRAMES_PER_SECOND = 25
@@ -37,8 +38,6 @@ REAL, IMAGINED = (255, 255, 255), (255, 64, 220)
 INK, PAPER = (235, 235, 235), (24, 26, 30)
 NAMED = {"red": (230, 60, 50), "green": (60, 180, 80), "blue": (70, 120, 240),
          "yellow": (240, 200, 50)}  # fmt: skip
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -146,53 +145,6 @@ def _line(draw: Any, points: Array, colour: tuple[int, int, int], width: int) ->
         draw.line([tuple(map(float, point)) for point in points], fill=colour, width=width)
 
 
-def write_film(frames: Iterator[Picture], path: Path) -> int:
-    """Write an MP4 or, by its suffix, a GIF; returns the number of frames.
-
-    Raises:
-        SdiwmError: there is no frame, or another suffix.
-    """
-    first = next(frames, None)
-    if first is None:
-        raise SdiwmError(f"{path}: no episode came to its end, there is nothing to film")
-    if path.suffix not in (".mp4", ".gif"):
-        raise SdiwmError(f"{path}: a film is written as .mp4 or .gif")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as part:
-        write = _write_mp4 if path.suffix == ".mp4" else _write_gif
-        return write(first, frames, part)
-
-
-def _write_mp4(first: Picture, frames: Iterator[Picture], path: Path) -> int:
-    import imageio_ffmpeg
-
-    height, width = first.shape[:2]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=FRAMES_PER_SECOND, quality=8, macro_block_size=2,
-        output_params=["-f", "mp4", "-movflags", "+faststart"],
-    )  # fmt: skip
-    writer.send(None)
-    count = 1
-    writer.send(np.ascontiguousarray(first))
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame))
-        count += 1
-    writer.close()
-    return count
-
-
-def _write_gif(first: Picture, frames: Iterator[Picture], path: Path) -> int:
-    from PIL import Image
-
-    pictures = [Image.fromarray(first), *(Image.fromarray(frame) for frame in frames)]
-    pictures = [picture.quantize(64) for picture in pictures[::2]]
-    pictures[0].save(
-        path, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
-        duration=2000 // FRAMES_PER_SECOND,
-    )  # fmt: skip
-    return len(pictures)
-
-
 def write_histogram(run: Run, path: Path) -> None:
     """A PNG of the times from observation to action, with p50, p99 and p99.9 marked."""
     import matplotlib as mpl
@@ -229,7 +181,7 @@ def main() -> int:
     try:
         run = read_run(args.run)
         if args.film:
-            write_film(film(run, args.size), args.film)
+            write_film(film(run, args.size), args.film, FRAMES_PER_SECOND)
         if args.histogram:
             write_histogram(run, args.histogram)
     except SdiwmError as error:

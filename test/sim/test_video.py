@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("mujoco")
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.video import CAPTION, END_HOLD, film, read_run, write_film, write_histogram
+from sdiwm_model.film import write_film
+from sdiwm_sim.video import CAPTION, END_HOLD, film, read_run, write_histogram
 
 SIZE = 96
 TICKS = 80  # 0.4 s: 10 frames of 40 ms
@@ -46,7 +47,7 @@ def test_the_imagined_path_is_in_the_picture_while_it_is_fresh(folder):
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
 def test_a_film_is_written_whole(folder, name):
-    assert write_film(film(read_run(folder), SIZE), folder / name) > 0
+    assert write_film(film(read_run(folder), SIZE), folder / name, 25) > 0
     assert (folder / name).stat().st_size > 1000
     assert not list(folder.glob("*.part*"))
 
@@ -58,7 +59,7 @@ def test_a_histogram_is_written(folder):
 
 def test_what_is_no_film_or_no_run_is_refused_in_words(folder, tmp_path):
     with pytest.raises(SdiwmError, match=r"\.mp4 or \.gif"):
-        write_film(film(read_run(folder), SIZE), folder / "film.avi")
+        write_film(film(read_run(folder), SIZE), folder / "film.avi", 25)
     (folder / "simulator.npz").write_bytes(b"damaged")
     with pytest.raises(SdiwmError, match=r"simulator\.npz"):
         read_run(folder)
