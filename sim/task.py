@@ -183,11 +183,19 @@ def _jaco_reach() -> Task:
     return JacoReachTask()
 
 
+def _push() -> Task:
+    _load_opengl()
+    from sdiwm_sim.tasks.push import PushTask
+
+    return PushTask()
+
+
 TASKS: dict[str, Callable[[], Task]] = {
     "reach": _reach,
     "reach_goal_image": _reach_goal_image,
     "cartpole": _cartpole,
     "jaco_reach": _jaco_reach,
+    "push": _push,
 }
 
 
