@@ -22,7 +22,7 @@ class SelfAttention(nn.Module):
         self.write = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens (..., N, W) -> (..., N, W)."""
+        """Tokens (B, N, W) -> (B, N, W)."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
             for part in self.read(x).chunk(3, dim=-1)
@@ -48,6 +48,6 @@ class Block(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens (..., N, W) -> (..., N, W)."""
+        """Tokens (B, N, W) -> (B, N, W)."""
         x = x + self.attention(self.norm1(x))
         return x + self.mlp(self.norm2(x))

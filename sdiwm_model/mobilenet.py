@@ -17,6 +17,7 @@ from sdiwm_model.sizes import ModelSize
 
 EXPANSION = 4
 SQUEEZE = 4
+ACTIVE = 0.5  # initial bias of the squeezed units: one that no picture turns on would never learn
 
 
 class SqueezeExcite(nn.Module):
@@ -26,6 +27,7 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.squeeze = nn.Conv2d(channels, channels // SQUEEZE, 1)
         self.excite = nn.Conv2d(channels // SQUEEZE, channels, 1)
+        nn.init.constant_(self.squeeze.bias, ACTIVE)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, h, w) -> the same shape."""

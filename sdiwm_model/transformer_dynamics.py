@@ -40,22 +40,22 @@ class TransformerDynamics(nn.Module):
             self.output.bias[size.latent :] += 1.0
 
     def forward(self, z: Tensor, action: Tensor, c: Tensor) -> Tensor:
-        """z (..., Z), action (..., A), c (..., C) -> next z (..., Z)."""
-        return self._predict(z, action.unsqueeze(-2), c).squeeze(-2)
+        """z (B, Z), action (B, A), c (B, C) -> next z (B, Z)."""
+        return self._predict(z, action.unsqueeze(1), c).squeeze(1)
 
     def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:
-        """Open loop: z (..., Z), actions (..., T, A), c (..., C) -> latents (..., T, Z)."""
+        """Open loop: z (B, Z), actions (B, T, A), c (B, C) -> latents (B, T, Z)."""
         latents = []
-        for part in actions.split(self.context, dim=-2):
+        for part in actions.split(self.context, dim=1):
             latents.append(self._predict(z, part, c))
-            z = latents[-1][..., -1, :]
-        return torch.cat(latents, dim=-2)
+            z = latents[-1][:, -1]
+        return torch.cat(latents, dim=1)
 
     def _predict(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:
         """The same for at most ``context`` actions."""
-        first = z.unsqueeze(-2)
-        tokens = torch.cat([self.latent(first), self.action(actions)], dim=-2)
-        tokens = tokens + self.goal(c).unsqueeze(-2) + self.positions[: tokens.shape[-2]]
-        candidate, keep = self.output(self.blocks(tokens)[..., 1:, :]).chunk(2, dim=-1)
+        first = z.unsqueeze(1)
+        tokens = torch.cat([self.latent(first), self.action(actions)], dim=1)
+        tokens = tokens + self.goal(c).unsqueeze(1) + self.positions[: tokens.shape[1]]
+        candidate, keep = self.output(self.blocks(tokens)[:, 1:]).chunk(2, dim=-1)
         n, u = torch.tanh(candidate), torch.sigmoid(keep)
         return n + u * (first - n)

@@ -43,7 +43,7 @@ class VisionTransformer(nn.Module):
         alone = image.unflatten(-1, (cameras, 3)).movedim(-2, 1).flatten(0, 1)
         patches = self.patches(pixels(alone)).flatten(2).transpose(1, 2)
         x = patches.unflatten(0, (-1, cameras)) + self.positions + self.cameras.unsqueeze(1)
-        return self.blocks(x)
+        return self.blocks(x.flatten(0, 1)).unflatten(0, (-1, cameras))
 
     def forward(self, image: Tensor) -> Tensor:
         """image uint8 (B, H, W, 3 * cameras) RGB -> (B, cameras * vit_features) in [-1, 1]."""

@@ -29,7 +29,8 @@ ENGINE = "engine.safetensors"
 def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[str, float]]:
     """Write float weights, ONNX graphs, the int8 engine and a manifest into ``out``.
 
-    The folder appears whole or not at all; an older bundle there is replaced, but nothing else.
+    A transformer dynamics gets no engine. The folder appears whole or not at all; an older bundle
+    there is replaced, but nothing else.
 
     Returns:
         The manifest, and the largest difference of every ONNX graph from torch.
@@ -47,8 +48,9 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
         folder.mkdir()
         shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
         errors = export_onnx(folder, model)
-        weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
-        save_engine(quantise(weights, calibration, seed), folder / ENGINE)
+        if model.size.dynamics_kind == "gru":
+            weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
+            save_engine(quantise(weights, calibration, seed), folder / ENGINE)
         provenance = manifest.provenance | {"export": _versions() | {"seed": seed}}
         write_manifest(folder, replace(manifest, provenance=provenance))
         if out.exists():
