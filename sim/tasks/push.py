@@ -257,11 +257,12 @@ def way_to_push(finger: Floats, puck: Floats, zone: Floats) -> float:
     offset = finger - puck
     apart = float(np.linalg.norm(offset))
     distance = CONTACT if apart < CONTACT else apart
-    angle = np.arccos(np.clip(offset @ away / max(1e-6, apart), -1, 1))
+    cosine = float(offset @ away) / max(1e-6, apart)
+    angle = float(np.arccos(np.clip(cosine, -1, 1)))
     seen = np.arccos(CONTACT / distance)  # up to this angle the place is in straight sight
     if angle <= seen:
         squared = distance**2 + CONTACT**2 - 2 * distance * CONTACT * np.cos(angle)
-        return float(np.sqrt(max(0.0, squared)))
+        return float(np.sqrt(np.maximum(0.0, squared)))
     return float(np.sqrt(distance**2 - CONTACT**2) + CONTACT * (angle - seen))
 
 
@@ -281,8 +282,8 @@ def expert_velocity(finger: Floats, puck: Floats, zone: Floats) -> Floats:
 def _way_point(offset: Floats, ahead: Floats) -> Floats:
     """From the finger to the next point of its way round the puck, (2,) m."""
     behind = -(CONTACT + CLEARANCE) * ahead
-    angle = np.arctan2(offset[1], offset[0])
-    turn = np.arctan2(behind[1], behind[0]) - angle
+    angle = float(np.arctan2(offset[1], offset[0]))
+    turn = float(np.arctan2(behind[1], behind[0])) - angle
     turn = (turn + np.pi) % (2 * np.pi) - np.pi
     if abs(turn) < 0.5:
         return behind - offset
