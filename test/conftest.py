@@ -44,6 +44,22 @@ def float_weights():
 
 
 @pytest.fixture(scope="session")
+def float_weights_with_prior(float_weights):
+    """The same with a policy prior of 48 hidden units that proposes 12 steps of 4 actions."""
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    prior = {}
+    for name, shape in {"input": (48, 32), "gain": (48, 16), "shift": (48, 16)}.items():
+        prior[f"prior.{name}.weight"] = rng.standard_normal(shape) / np.sqrt(shape[1])
+        prior[f"prior.{name}.bias"] = 0.1 * rng.standard_normal(shape[0])
+    del prior["prior.input.bias"]
+    prior["prior.output.weight"] = rng.standard_normal((48, 48)) * 2.0 / np.sqrt(48)
+    prior["prior.output.bias"] = 0.1 * rng.standard_normal(48)
+    return float_weights | {name: w.astype(np.float32) for name, w in prior.items()}
+
+
+@pytest.fixture(scope="session")
 def random_bundle(tmp_path_factory, calibration):
     """A complete bundle of random weights, which takes every sentence for some goal."""
     import torch
@@ -105,10 +121,32 @@ def quantised(float_weights, calibration):
 
 
 @pytest.fixture(scope="session")
-def hostile():
+def quantised_with_prior(float_weights_with_prior, calibration):
+    from sdiwm_model.compression.quantise import quantise
+
+    return quantise(float_weights_with_prior, calibration)
+
+
+@pytest.fixture(scope="session")
+def hostile(hostile_of):
+    return hostile_of(6)
+
+
+@pytest.fixture(scope="session")
+def hostile_with_prior(hostile_of):
+    return hostile_of(6, plan_horizon=3)
+
+
+@pytest.fixture(scope="session")
+def hostile_of():
+    return _hostile_model
+
+
+def _hostile_model(action, plan_horizon=0):
     """Integers that training would never give: full-range weights, any shift and multiplier.
 
-    Widths are the smallest that still have two groups of actions with unused places.
+    Widths are small; with 6 actions the smallest that still have two groups of actions with
+    unused places. A `plan_horizon` is that of a policy prior.
     """
     import numpy as np
 
@@ -116,11 +154,12 @@ def hostile():
         FusionUnits,
         GoalUnits,
         Layer,
+        PriorUnits,
         QuantisedModel,
     )
 
     rng = np.random.default_rng(2)
-    latent, action, hidden, head = 8, 6, 12, 8
+    latent, hidden, head, prior = 8, 12, 8, 7
     shapes = {
         "fusion_0": (7, 5),
         "fusion_1": (5, 7),
@@ -135,6 +174,8 @@ def hostile():
         "value_input": (head, latent),
         "value_output": (1, head),
     }
+    if plan_horizon:
+        shapes |= {"prior_input": (prior, latent), "prior_output": (plan_horizon * action, prior)}
     layers = {
         name: Layer(
             rng.integers(-128, 128, shape).astype(np.int8),
@@ -148,12 +189,18 @@ def hostile():
     def floats(*shape):
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
-    units = {"input_weight": floats(hidden, 3), "input_bias": floats(hidden)}
-    units["input_unit"] = np.full(hidden, 1e-4)
-    for name in ("cost", "value"):
+    def film(prefix, width):
+        units = {}
         for part in ("gain", "shift"):
-            units |= {f"{name}_{part}_weight": floats(head, 3), f"{name}_{part}_bias": floats(head)}
-        units |= {f"{name}_gain_unit": np.full(head, 32767.0), f"{name}_unit": np.float64(1e-3)}
-        units |= {f"{name}_shift_unit": np.float64(1e-4)}
+            units[f"{prefix}{part}_weight"] = floats(width, 3)
+            units[f"{prefix}{part}_bias"] = floats(width)
+        units[f"{prefix}gain_unit"] = np.full(width, 32767.0)
+        units[f"{prefix}shift_unit"] = np.float64(1e-4)
+        return units
+
+    units = {"input_weight": floats(hidden, 3), "input_bias": floats(hidden)}
+    units |= {"input_unit": np.full(hidden, 1e-4)} | film("cost_", head) | film("value_", head)
+    units |= {"cost_unit": np.float64(1e-3), "value_unit": np.float64(1e-3)}
     fusion = FusionUnits(floats(2), np.ones(2, np.float32), np.float64(1e-4))
-    return QuantisedModel(layers, GoalUnits(**units), fusion)
+    priors = PriorUnits(**film("", prior)) if plan_horizon else None
+    return QuantisedModel(layers, GoalUnits(**units), fusion, priors)

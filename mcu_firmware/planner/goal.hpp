@@ -13,6 +13,10 @@ struct Goal {
   int16_t cost_shift[model::kHead];
   int16_t value_gain[model::kHead];
   int16_t value_shift[model::kHead];
+#if SDIWM_HAS_PRIOR
+  int16_t prior_gain[model::kPrior];
+  int16_t prior_shift[model::kPrior];
+#endif
 };
 
 }  // namespace sdiwm

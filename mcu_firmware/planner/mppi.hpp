@@ -8,6 +8,7 @@
 #include "../kernels/isa.hpp"
 #include "../kernels/tables.hpp"
 #include "goal.hpp"
+#include "prior.hpp"
 #include "rollout.hpp"
 #include "settings.hpp"
 
@@ -24,28 +25,35 @@ struct Workspace {
   alignas(64) int32_t costs[model::kMaxCandidates];
   alignas(64) int16_t weights[model::kMaxCandidates];
   int64_t sums[model::kMaxHorizon][4 * model::kActionGroups];
+  int16_t prior[model::kMaxHorizon * model::kAction];
   Tile tile;
 };
 
-// Candidate 0 is the mean itself, candidate 1 stands still.
-static inline void place_fixed_candidates(const int16_t* mean, StepActions& actions) {
+// Candidate 0 is the mean itself, candidate 1 stands still, candidate 2 does what the prior says.
+static inline void place_fixed_candidates(const PlannerSettings& s, const int16_t* mean,
+                                          const int16_t* prior, StepActions& actions) {
   for (int a = 0; a < model::kAction; ++a) {
-    actions.value[a / 4][0][a % 4] = static_cast<int8_t>(to_int8(mean[a]));
-    actions.value[a / 4][1][a % 4] = 0;
+    int8_t(*candidates)[4] = actions.value[a / 4];
+    candidates[0][a % 4] = static_cast<int8_t>(to_int8(mean[a]));
+    candidates[1][a % 4] = 0;
+    if (s.use_prior != 0) candidates[2][a % 4] = static_cast<int8_t>(to_int8(prior[a]));
   }
 }
 
-// Draws and rolls out the 64 candidates of one block.
+// Draws and rolls out the 64 candidates of one block: the even ones around the mean, the odd ones
+// around the prior's sequence where there is one.
 static inline void score_block(const Goal& goal, const PlannerSettings& s, int iteration, int block,
                                const int16_t* z, const int16_t* mean, Workspace& work) {
+  const int16_t* odd = s.use_prior != 0 ? work.prior : mean;
   int32_t* costs = work.costs + block * kTile;
   for (int c = 0; c < kTile; ++c) costs[c] = 0;
   NoiseState noise = {};
   spread_latent(work.tile, z);
   for (int t = 0; t < s.horizon; ++t) {
     StepActions& actions = work.actions[block][t];
-    draw_actions(noise, s, block, t, iteration, mean + t * model::kAction, actions);
-    if (block == 0) place_fixed_candidates(mean + t * model::kAction, actions);
+    const int now = t * model::kAction;
+    draw_actions(noise, s, block, t, iteration, mean + now, odd + now, actions);
+    if (block == 0) place_fixed_candidates(s, mean + now, odd + now, actions);
     step(work.tile, goal, actions);
     add_cost(work.tile, goal, costs);
   }
@@ -94,11 +102,21 @@ static inline void weighted_mean(const PlannerSettings& s, int blocks, Workspace
   }
 }
 
+// Evaluates the prior, and starts the mean where there is no warm start.
+static inline void begin_plan(const Goal& goal, const PlannerSettings& s, const int16_t* z,
+                              int16_t* mean, int16_t* prior) {
+  const int count = s.horizon * model::kAction;
+  if (s.use_prior != 0) prior_sequence(goal, z, s.horizon, prior);
+  if (s.cold == 0) return;
+  for (int i = 0; i < count; ++i) mean[i] = s.use_prior != 0 ? prior[i] : static_cast<int16_t>(0);
+}
+
 // z[kLatent], mean[horizon][kAction] (replaced) -> best cost of all iterations.
 static inline int32_t plan(const Goal& goal, const PlannerSettings& s, const int16_t* z,
                            int16_t* mean, Workspace& work) {
   const int blocks = (s.candidates + kTile - 1) / kTile;
   int32_t best = INT32_MAX;
+  begin_plan(goal, s, z, mean, work.prior);
   for (int iteration = 0; iteration < s.iterations; ++iteration) {
     for (int block = 0; block < blocks; ++block) {
       score_block(goal, s, iteration, block, z, mean, work);

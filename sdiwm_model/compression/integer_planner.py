@@ -23,7 +23,7 @@ from sdiwm_model.compression.integer_reference import IntegerModel
 from sdiwm_model.compression.quantised_model import Goal, QuantisedModel
 from sdiwm_model.compression.tables import NORMAL_ONE, exp2_table, normal_table
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_model.planning.protocols import PlannerSettings, fit_horizon
 
 MAX_CANDIDATES = 2048  # up to here the softmax sums of the vector kernels fit into int32
 MAX_HORIZON = 64
@@ -41,6 +41,8 @@ class PlannerIntegers(ctypes.Structure):
     temperature        Q16 share of (mean - best)
     temperature_floor  in units of cost, at least 1
     value, smoothness  multiplier below 2^15 and right shift: head units or (127 a)^2 -> cost
+    use_prior          1: the policy prior proposes candidates
+    cold               1: no warm start, the mean starts from the prior's sequence or from zeros
     """
 
     _fields_ = [
@@ -56,6 +58,8 @@ class PlannerIntegers(ctypes.Structure):
         ("value_shift", ctypes.c_int32),
         ("smoothness_multiplier", ctypes.c_int32),
         ("smoothness_shift", ctypes.c_int32),
+        ("use_prior", ctypes.c_int32),
+        ("cold", ctypes.c_int32),
         ("seed", ctypes.c_uint32),
         ("plan", ctypes.c_uint32),
     ]
@@ -79,6 +83,11 @@ def planner_integers(q: QuantisedModel, settings: PlannerSettings, seed: int) ->
             raise SdiwmError(
                 f"planner.{name} is {asked}: the integer engine takes {largest} at most."
             )
+    if settings.disagreement > 0.0:
+        raise SdiwmError(
+            f"planner.disagreement is {settings.disagreement}: the integer engine holds only the "
+            "mean of an ensemble; set it to 0, or use the back end onnx or torch."
+        )
     if not 0 <= seed < 2**32:
         raise SdiwmError(f"The planner's seed is {seed}: use 0 to 2**32 - 1.")
     cost_unit = float(q.goal.cost_unit)
@@ -97,6 +106,8 @@ def planner_integers(q: QuantisedModel, settings: PlannerSettings, seed: int) ->
         value_shift=value[1],
         smoothness_multiplier=smoothness[0],
         smoothness_shift=smoothness[1],
+        use_prior=int(settings.use_prior and q.prior is not None),
+        cold=0,
         seed=seed,
         plan=0,
     )
@@ -164,22 +175,44 @@ class IntegerMppi:
         self.integers = planner_integers(q, settings, seed)
 
     def plan(
-        self, goal: Goal, z: NDArray[np.int16], mean: NDArray[np.int16]
+        self, goal: Goal, z: NDArray[np.int16], warm_start: NDArray[np.int16] | None
     ) -> tuple[NDArray[np.int16], int, Integers]:
-        """z (Z,), mean (H, A) -> new mean (H, A), best cost of all iterations, last costs (N,)."""
+        """z (Z,), warm_start (H, A) or None -> new mean, best cost, last costs (N,)."""
+        mean, prior = self.start(goal, z, warm_start)
         best, costs = 2**31 - 1, np.zeros(0, np.int64)
         for iteration in range(self.integers.iterations):
-            actions = self.candidates(mean, iteration)
+            actions = self.candidates(mean, prior, iteration)
             costs = self.costs(goal, z, actions)
             mean = weighted_mean(actions, softmax_weights(costs, self.integers))
             best = min(best, int(costs.min()))
         self.integers.plan = (self.integers.plan + 1) & 0xFFFFFFFF
         return mean, best, costs
 
-    def candidates(self, mean: NDArray[np.int16], iteration: int) -> NDArray[np.int8]:
-        """Mean (H, A) -> actions (N, H, A): clip(mean + AR(1) noise); row 0 mean, row 1 zeros."""
+    def start(
+        self, goal: Goal, z: NDArray[np.int16], warm_start: NDArray[np.int16] | None
+    ) -> tuple[NDArray[np.int16], NDArray[np.int16] | None]:
+        """The mean that a plan starts from (H, A), and the prior's sequence (H, A) or None."""
+        horizon = self.integers.horizon
+        prior = None
+        if self.integers.use_prior:
+            prior = fit_horizon(self.model.prior(goal, z), horizon)
+        if warm_start is not None:
+            return warm_start, prior
+        rest = np.zeros((horizon, self.model.q.action), np.int16)
+        return (rest if prior is None else prior), prior
+
+    def candidates(
+        self, mean: NDArray[np.int16], prior: NDArray[np.int16] | None, iteration: int
+    ) -> NDArray[np.int8]:
+        """Mean, prior (H, A) -> actions (N, H, A): clip(mean + AR(1) noise).
+
+        Row 0 is the mean, 1 zeros, 2 the prior's sequence, around which odd rows are scattered.
+        """
         s = self.integers
         horizon, width = mean.shape
+        centre = np.repeat(mean[None].astype(np.int64), s.candidates, axis=0)
+        if prior is not None:
+            centre[1::2] = prior
         actions = np.empty((s.candidates, horizon, width), np.int8)
         noise = np.zeros((s.candidates, width), np.int64)
         for t in range(horizon):
@@ -187,8 +220,10 @@ class IntegerMppi:
             normal = normal_bytes(s.candidates, t, iteration, groups, (s.seed, s.plan))[:, :width]
             fresh = mulhrs(normal << 8, s.gain if t else s.first_gain)
             noise = saturate16(mulhrs(noise, s.beta) + fresh)
-            moved = saturate16(mean[t].astype(np.int64) + saturate16(NOISE_SHARE * noise))
+            moved = saturate16(centre[:, t] + saturate16(NOISE_SHARE * noise))
             moved[0], moved[1] = mean[t], 0
+            if prior is not None:
+                moved[2:3] = prior[t]
             actions[:, t] = to_int8(np.clip(moved, -ACTION_ONE, ACTION_ONE))
         return actions
 

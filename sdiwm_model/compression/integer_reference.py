@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdiwm_model.compression.fixed_point import (
+    ACTION_ONE,
     ZERO_POINT,
     Integers,
     mulhrs,
@@ -20,7 +21,7 @@ from sdiwm_model.errors import SdiwmError
 
 
 def fusion_inputs(q: QuantisedModel, features: ArrayLike, proprio: ArrayLike) -> NDArray[np.int16]:
-    """features (..., E), proprio (..., P) in rad and rad/s -> int16 (..., E + P).
+    """features (..., E), proprio (..., P) in SI units -> int16 (..., E + P).
 
     Half is rounded to even, what leaves the calibrated range saturates.
 
@@ -41,7 +42,7 @@ def fusion_inputs(q: QuantisedModel, features: ArrayLike, proprio: ArrayLike) ->
 
 
 class IntegerModel:
-    """Fusion, one model step and the heads; N is any batch size.
+    """Fusion, one model step, the heads and the policy prior; N is any batch size.
 
     Latents are int16 Q15 within +-32767, actions int8 of which 127 is 1.0.
     """
@@ -94,6 +95,12 @@ class IntegerModel:
         """z (N, Z) -> value (N,) in units of `q.goal.value_unit`."""
         return self._head("value", goal.value_gain, goal.value_shift, z)
 
+    def prior(self, goal: Goal, z: NDArray[np.int16]) -> NDArray[np.int16]:
+        """z (Z,) -> the policy prior's actions (h, A) in the planner's 16-bit unit."""
+        hidden = self._hidden("prior", goal.prior_gain, goal.prior_shift, z)
+        before = saturate16(2 * self._dense("prior_output", hidden))  # Q12 -> Q13
+        return mulhrs(tanh_q15(before), ACTION_ONE).astype(np.int16).reshape(-1, self.q.action)
+
     def _dense(self, name: str, x: Integers) -> Integers:
         layer: Layer = self._layers[name]
         return requantise(product(x, layer.weight) + layer.bias, layer.shift, layer.multiplier)
@@ -101,8 +108,14 @@ class IntegerModel:
     def _head(
         self, head: str, gain: NDArray[np.int16], shift: NDArray[np.int16], z: NDArray[np.int16]
     ) -> Integers:
-        layer, output = self._layers[f"{head}_input"], self._layers[f"{head}_output"]
+        output = self._layers[f"{head}_output"]
+        hidden = self._hidden(head, gain, shift, z)
+        return (product(hidden, output.weight) + output.bias)[..., 0]
+
+    def _hidden(
+        self, head: str, gain: NDArray[np.int16], shift: NDArray[np.int16], z: NDArray[np.int16]
+    ) -> Integers:
+        layer = self._layers[f"{head}_input"]
         sums = product(to_int8(z) + ZERO_POINT, layer.weight) + layer.bias
         y = saturate16(requantise(sums, layer.shift, gain) + shift)
-        y = np.clip(y >> 4, 0, 255)  # the shift carries half of HEAD_FRACTION: this rounds
-        return (product(y, output.weight) + output.bias)[..., 0]
+        return np.clip(y >> 4, 0, 255)  # the shift carries half of HEAD_FRACTION: this rounds

@@ -22,13 +22,14 @@ from sdiwm_model.compression.quantised_model import (
     FusionUnits,
     GoalUnits,
     Layer,
+    PriorUnits,
     QuantisedModel,
 )
 from sdiwm_model.errors import SdiwmError
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, Floats]
-Units = dict[str, Any]  # fields of GoalUnits
+Units = dict[str, Any]  # fields of GoalUnits or PriorUnits
 
 ACTION_UNIT = 1 / 127
 LATENT_UNIT = 256 / LATENT_ONE
@@ -58,22 +59,31 @@ class Calibration:
 
 @dataclass(frozen=True)
 class _Ranges:
-    """Largest activations: of the fusion inputs and hidden layers, of the 8-bit layers."""
+    """Largest activations: of the fusion inputs and hidden layers, of the 8-bit layers.
+
+    `heads` has the hidden layers of "cost", "value" and, where there is one, "prior".
+    """
 
     fusion: tuple[float, float, float]
     input: float
-    cost: float
-    value: float
+    heads: dict[str, float]
 
 
 def quantise(weights: Weights, calibration: Calibration, seed: int = 0) -> QuantisedModel:
     """Quantise a float model (names and shapes of a bundle's model.safetensors).
 
     Ranges come from float rollouts first, then from rollouts of the integer model that those
-    ranges gave; half of the rollouts follow recorded actions, half planner-like noise.
+    ranges gave; half of the rollouts follow recorded actions, half planner-like noise. Of an
+    ensemble of cost heads the mean is kept, which is a linear output too.
+
+    Raises:
+        SdiwmError: bad calibration.
     """
     _check(calibration)
     weights = {name: np.asarray(w, np.float32) for name, w in weights.items()}
+    for part in ("weight", "bias"):
+        every = weights[f"cost.output.{part}"]
+        weights[f"cost.output.{part}"] = every.mean(axis=0, keepdims=True)
     rng = np.random.default_rng(seed)
     actions = np.concatenate([calibration.actions, _planner_like(calibration.actions, rng)])
     starts = np.concatenate([calibration.latents, calibration.latents])
@@ -161,17 +171,19 @@ def _high(x: Floats) -> float:
 
 def _step_ranges(
     weights: Weights, visited: Floats, actions: Floats, c: Floats
-) -> tuple[float, float, float]:
-    """Range of the input layer and of the two heads' hidden layers over the visited latents."""
+) -> tuple[float, dict[str, float]]:
+    """Range of the input layer and of the heads' hidden layers over the visited latents."""
     steps = actions.shape[1]
     x = [_input_layer(weights, visited[t], actions[:, t], c) for t in range(steps)]
-    heads = []
-    for head in ("cost", "value"):
+    ranges = {}
+    for head in ("cost", "value", "prior"):
+        if f"{head}.input.weight" not in weights:
+            continue
         gain = _sigmoid(_linear(weights, f"{head}.gain", c))
         shift = _linear(weights, f"{head}.shift", c)
         sums = visited @ weights[f"{head}.input.weight"].T
-        heads.append(_high(np.maximum(gain * sums + shift, 0)))
-    return _high(np.stack(x)), heads[0], heads[1]
+        ranges[head] = _high(np.maximum(gain * sums + shift, 0))
+    return _high(np.stack(x)), ranges
 
 
 def _fusion_ranges(weights: Weights, calibration: Calibration) -> tuple[float, float, float]:
@@ -188,23 +200,25 @@ def _fusion_ranges(weights: Weights, calibration: Calibration) -> tuple[float, f
 
 
 def _build(weights: Weights, ranges: _Ranges) -> QuantisedModel:
-    fusion, fusion_units = _quantise_fusion(weights, ranges.fusion)
+    layers, fusion = _quantise_fusion(weights, ranges.fusion)
     inputs, input_unit = _quantise_input(weights, ranges.input)
-    gru = _quantise_gru(weights, ranges.input / 255)
-    cost, cost_units = _quantise_head(weights, "cost", ranges.cost / 255)
-    value, value_units = _quantise_head(weights, "value", ranges.value / 255)
-    latent = weights["fusion.2.weight"].shape[0]
-    action = (
-        weights["dynamics.input.weight"].shape[1] - latent - cost_units["cost_gain_weight"].shape[1]
-    )
-    units = GoalUnits(
-        input_weight=np.ascontiguousarray(weights["dynamics.input.weight"][:, latent + action :]),
+    layers |= inputs | _quantise_gru(weights, ranges.input / 255)
+    units: dict[str, Units] = {}
+    for head, largest in ranges.heads.items():
+        head_layers, units[head], output_unit = _quantise_head(weights, head, largest / 255)
+        layers |= head_layers
+        if head != "prior":
+            units[head]["unit"] = np.array(output_unit[0])
+    prior = PriorUnits(**units.pop("prior")) if "prior" in units else None
+    prefixed = {f"{head}_{name}": u for head, fields in units.items() for name, u in fields.items()}
+    sees_c = slice(-weights["cost.gain.weight"].shape[1], None)
+    goal = GoalUnits(
+        input_weight=np.ascontiguousarray(weights["dynamics.input.weight"][:, sees_c]),
         input_bias=weights["dynamics.input.bias"],
         input_unit=input_unit,
-        **cost_units,
-        **value_units,
+        **prefixed,
     )
-    return QuantisedModel(fusion | inputs | gru | cost | value, units, fusion_units)
+    return QuantisedModel(layers, goal, fusion, prior)
 
 
 def _rows(
@@ -299,7 +313,8 @@ def _quantise_gru(weights: Weights, x_unit: float) -> dict[str, Layer]:
 
 def _quantise_head(
     weights: Weights, head: str, hidden_unit: float
-) -> tuple[dict[str, Layer], Units]:
+) -> tuple[dict[str, Layer], Units, NDArray[np.float64]]:
+    """Two layers, their units for FiLM, and the unit (out,) of the output layer's sums."""
     weight, unit = _rows(
         weights[f"{head}.input.weight"].astype(np.float64) * LATENT_UNIT, np.zeros(1), SUM_LIMIT
     )
@@ -315,15 +330,16 @@ def _quantise_head(
     out_bias = weights[f"{head}.output.bias"].astype(np.float64)
     out_effective = weights[f"{head}.output.weight"].astype(np.float64) * hidden_unit
     out_weight, out_unit = _rows(out_effective, np.abs(out_bias), SUM_LIMIT)
-    none = (np.zeros(1, np.int16), np.zeros(1, np.int32))
-    output = _layer(out_weight, out_bias / out_unit, slice(0), none)
+    scale = (np.zeros(1, np.int16), np.zeros(1, np.int32))  # a cost is read from the sum itself
+    if head == "prior":
+        scale = _scale(out_unit * 2.0**12, 15)  # Q12, before tanh
+    output = _layer(out_weight, out_bias / out_unit, slice(0), scale)
     units = {
-        f"{head}_gain_weight": weights[f"{head}.gain.weight"],
-        f"{head}_gain_bias": weights[f"{head}.gain.bias"],
-        f"{head}_gain_unit": gain_unit,
-        f"{head}_shift_weight": weights[f"{head}.shift.weight"],
-        f"{head}_shift_bias": weights[f"{head}.shift.bias"],
-        f"{head}_shift_unit": np.array(fine),
-        f"{head}_unit": np.array(out_unit[0]),
+        "gain_weight": weights[f"{head}.gain.weight"],
+        "gain_bias": weights[f"{head}.gain.bias"],
+        "gain_unit": gain_unit,
+        "shift_weight": weights[f"{head}.shift.weight"],
+        "shift_bias": weights[f"{head}.shift.bias"],
+        "shift_unit": np.array(fine),
     }
-    return {f"{head}_input": inputs, f"{head}_output": output}, units
+    return {f"{head}_input": inputs, f"{head}_output": output}, units, out_unit

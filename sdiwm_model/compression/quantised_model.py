@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +30,7 @@ LAYERS = (
     "value_input",
     "value_output",
 )
+PRIOR_LAYERS = ("prior_input", "prior_output")  # only where the model has a policy prior
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,28 @@ class FusionUnits:
 
 
 @dataclass(frozen=True)
+class PriorUnits:
+    """Floats that turn a conditioning c into the prior's part of a `Goal`; see `GoalUnits`."""
+
+    gain_weight: NDArray[np.float32]
+    gain_bias: NDArray[np.float32]
+    gain_unit: NDArray[np.float64]
+    shift_weight: NDArray[np.float32]
+    shift_bias: NDArray[np.float32]
+    shift_unit: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class QuantisedModel:
-    """Everything the engine needs; `layers` has exactly the keys of `LAYERS`."""
+    """Everything the engine needs.
+
+    `layers` has the keys of `LAYERS`, and those of `PRIOR_LAYERS` where there is a policy prior.
+    """
 
     layers: dict[str, Layer]
     goal: GoalUnits
     fusion: FusionUnits
+    prior: PriorUnits | None = None
 
     @property
     def latent(self) -> int:
@@ -127,6 +143,11 @@ class QuantisedModel:
         return self.fusion.proprio_mean.shape[0]
 
     @property
+    def plan_horizon(self) -> int:
+        """Model steps of the prior's action sequence; 0 without a prior."""
+        return len(self.layers["prior_output"].weight) // self.action if self.prior else 0
+
+    @property
     def macs_per_step(self) -> int:
         """Multiply-accumulates of one model step and its cost."""
         stepped = [name for name in LAYERS if not name.startswith(("fusion", "value"))]
@@ -146,6 +167,7 @@ class Goal:
     cost_gain,     int16 (D,): multiplier and shift of each hidden unit of the cost head
     cost_shift
     value_gain, value_shift  the same for the value head
+    prior_gain, prior_shift  the same for the prior; empty without one
     """
 
     input_bias: NDArray[np.int32]
@@ -153,6 +175,8 @@ class Goal:
     cost_shift: NDArray[np.int16]
     value_gain: NDArray[np.int16]
     value_shift: NDArray[np.int16]
+    prior_gain: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    prior_shift: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
 
     def to_bytes(self) -> bytes:
         """The engine's `Goal` structure, little-endian, without padding."""
@@ -178,19 +202,22 @@ def make_goal(q: QuantisedModel, c: ArrayLike) -> Goal:
     bias = units.input_weight.astype(np.float64) @ c + units.input_bias
     return Goal(
         (np.rint(bias / units.input_unit) + q.layers["input"].bias).astype(np.int32),
-        *_film(q, "cost", c),
-        *_film(q, "value", c),
+        *_film(units, "cost_", c),
+        *_film(units, "value_", c),
+        *(_film(q.prior, "", c) if q.prior else ()),
     )
 
 
-def _film(q: QuantisedModel, head: str, c: NDArray[np.float32]) -> tuple[Any, Any]:
+def _film(
+    units: GoalUnits | PriorUnits, head: str, c: NDArray[np.float32]
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     def affine(part: str) -> NDArray[np.float64]:
-        weight = getattr(q.goal, f"{head}_{part}_weight").astype(np.float64)
-        result: NDArray[np.float64] = weight @ c + getattr(q.goal, f"{head}_{part}_bias")
+        weight = getattr(units, f"{head}{part}_weight").astype(np.float64)
+        result: NDArray[np.float64] = weight @ c + getattr(units, f"{head}{part}_bias")
         return result
 
-    gain = 1.0 / (1.0 + np.exp(-affine("gain"))) * getattr(q.goal, f"{head}_gain_unit")
-    shift = affine("shift") / getattr(q.goal, f"{head}_shift_unit") + HEAD_FRACTION // 2
+    gain = 1.0 / (1.0 + np.exp(-affine("gain"))) * getattr(units, f"{head}gain_unit")
+    shift = affine("shift") / getattr(units, f"{head}shift_unit") + HEAD_FRACTION // 2
     return (
         np.clip(np.rint(gain), 0, 32767).astype(np.int16),
         np.clip(np.rint(shift), -32768, 32767).astype(np.int16),
@@ -206,7 +233,7 @@ def save_engine(q: QuantisedModel, path: Path) -> None:
         for name, layer in q.layers.items()
         for f in fields(layer)
     }
-    for group in ("goal", "fusion"):
+    for group in ("goal", "fusion") + (("prior",) if q.prior else ()):
         units = getattr(q, group)
         tensors |= {f"{group}.{f.name}": np.asarray(getattr(units, f.name)) for f in fields(units)}
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
@@ -237,14 +264,18 @@ def load_engine(path: Path) -> QuantisedModel:
             f"{path}: format_version is {metadata.get('format_version')}, this release reads "
             f"{FORMAT_VERSION}; {REMEDY}"
         )
+    has_prior = any(name.startswith(("prior.", "layer.prior_")) for name in tensors)
     try:
         model = QuantisedModel(
             {
                 name: Layer(**{f.name: tensors[f"layer.{name}.{f.name}"] for f in fields(Layer)})
-                for name in LAYERS
+                for name in LAYERS + (PRIOR_LAYERS if has_prior else ())
             },
             GoalUnits(**{f.name: tensors[f"goal.{f.name}"] for f in fields(GoalUnits)}),
             FusionUnits(**{f.name: tensors[f"fusion.{f.name}"] for f in fields(FusionUnits)}),
+            PriorUnits(**{f.name: tensors[f"prior.{f.name}"] for f in fields(PriorUnits)})
+            if has_prior
+            else None,
         )
     except KeyError as error:
         raise SdiwmError(f"{path}: the tensor {error} is missing; {REMEDY}") from None

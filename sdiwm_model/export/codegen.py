@@ -71,6 +71,8 @@ def _header(
         "FusionInput": q.features + q.proprio,
         "Fusion0": q.layers["fusion_0"].weight.shape[0],
         "Fusion1": q.layers["fusion_1"].weight.shape[0],
+        "Prior": len(q.layers["prior_input"].weight) if q.prior else 0,
+        "PlanHorizon": q.plan_horizon,
         "MaxCandidates": candidates,
         "MaxHorizon": horizon,
     }
@@ -78,7 +80,9 @@ def _header(
     lines += [f"extern {_declaration(name, array)};" for name, array in arrays.items()]
     body = "\n".join(lines)
     return (
-        f"{NOTICE}#pragma once\n\n#include <stdint.h>\n\nnamespace sdiwm {{\nnamespace model {{\n\n"
+        f"{NOTICE}#pragma once\n\n#include <stdint.h>\n\n"
+        f"#define SDIWM_HAS_PRIOR {int(q.prior is not None)}\n\n"
+        "namespace sdiwm {\nnamespace model {\n\n"
         f"{body}\n\n}}  // namespace model\n}}  // namespace sdiwm\n"
     )
 

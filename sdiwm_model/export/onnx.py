@@ -36,16 +36,20 @@ class Graph:
 
 
 class _Step(nn.Module):
-    """z, a, c -> next z, and cost and value *of the next z*."""
+    """z, a, c -> next z, and cost and value *of the next z*; of an ensemble, its disagreement."""
 
     def __init__(self, model: WorldModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, z: Tensor, a: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, z: Tensor, a: Tensor, c: Tensor) -> tuple[Tensor, ...]:
         c = c.expand(z.shape[0], -1)
         following = self.model.dynamics(z, a, c)
-        return following, self.model.cost(following, c), self.model.value(following, c)
+        costs = self.model.cost.all(following, c)
+        outputs = following, costs.mean(dim=-1), self.model.value(following, c)
+        if self.model.size.ensemble == 1:
+            return outputs
+        return (*outputs, costs.std(dim=-1, unbiased=False))
 
 
 class _Heads(nn.Module):
@@ -63,11 +67,14 @@ class _Heads(nn.Module):
 def graphs(model: WorldModel, candidates: int = 3, length: int = 7) -> dict[str, Graph]:
     """The files of a bundle by name, with random inputs of `candidates` rows and `length` tokens.
 
-    vision    image uint8 (1, H, W, 3) -> features (1, E)
-    fusion    features (1, E), proprio (1, P) -> z (1, Z)
-    step      z (N, Z), a (N, A), c (1, C) -> next_z (N, Z), its cost (N,) and value (N,)
-    heads     z (N, Z), c (1, C) -> cost (N,), value (N,)
-    language  tokens (1, L, width), mask bool (1, L) -> c (1, C), grounding (1, goals + 1)
+    vision      image uint8 (1, H, W, 3 * cameras) -> features (1, E)
+    fusion      features (1, frames * E), proprio (1, P) -> z (1, Z)
+    step        z (N, Z), a (N, A), c (1, C) -> next_z (N, Z), its cost (N,) and value (N,), and
+                where there are several cost heads their disagreement (N,), a standard deviation
+    heads       z (N, Z), c (1, C) -> cost (N,), value (N,)
+    prior       z (1, Z), c (1, C) -> actions (1, H, A); only where the model has a prior
+    language    tokens (1, L, width), mask bool (1, L) -> c (1, C), grounding (1, goals + 1)
+    goal_image  features (1, E) of a picture of the goal -> c (1, C), in place of language
     """
     size = model.size
     draw = torch.Generator().manual_seed(candidates * 1000 + length)
@@ -76,26 +83,35 @@ def graphs(model: WorldModel, candidates: int = 3, length: int = 7) -> dict[str,
         return 2.0 * torch.rand(shape, generator=draw) - 1.0
 
     edge = size.image_size
-    image = torch.randint(256, (1, edge, edge, 3), generator=draw).to(torch.uint8)
+    image = torch.randint(256, (1, edge, edge, 3 * size.cameras), generator=draw).to(torch.uint8)
     z, c = uniform(candidates, size.latent), uniform(1, size.conditioning)
-    tokens = uniform(1, length, model.language.query.in_features)
-    mask = torch.arange(length).unsqueeze(0) < max(1, length - 2)
-    joints = {"features": uniform(1, size.features), "proprio": uniform(1, size.proprio)}
+    seen = uniform(1, size.frames * size.features)
+    joints = {"features": seen, "proprio": uniform(1, size.proprio)}
     step = {"z": z, "a": uniform(candidates, size.action), "c": c}
     rows, words = {0: "candidates"}, {1: "length"}
-    said = {"tokens": tokens, "mask": mask}
-    grounded = ("c", "grounding")
-    return {
+    spread = ("disagreement",) if size.ensemble > 1 else ()
+    stepped = ("next_z", "cost", "value", *spread)
+    found = {
         "vision": Graph(model.vision, {"image": image}, ("features",), {}),
         "fusion": Graph(model.fusion, joints, ("z",), {}),
-        "step": Graph(_Step(model), step, ("next_z", "cost", "value"), {"z": rows, "a": rows}),
+        "step": Graph(_Step(model), step, stepped, {"z": rows, "a": rows}),
         "heads": Graph(_Heads(model), {"z": z, "c": c}, ("cost", "value"), {"z": rows}),
-        "language": Graph(model.language, said, grounded, {"tokens": words, "mask": words}),
     }
+    if model.prior is not None:
+        found["prior"] = Graph(model.prior, {"z": z[:1], "c": c}, ("actions",), {})
+    if model.goal_image is not None:
+        goal = {"features": uniform(1, size.features)}
+        found["goal_image"] = Graph(model.goal_image, goal, ("c",), {})
+    if model.language is not None:
+        tokens = uniform(1, length, model.language.query.in_features)
+        mask = torch.arange(length).unsqueeze(0) < max(1, length - 2)
+        said, free = {"tokens": tokens, "mask": mask}, {"tokens": words, "mask": words}
+        found["language"] = Graph(model.language, said, ("c", "grounding"), free)
+    return found
 
 
 def export_onnx(folder: Path, model: WorldModel) -> dict[str, float]:
-    """Write {vision,fusion,step,heads,language}.onnx into `folder`; largest error of each.
+    """Write the files of `graphs` into `folder` as NAME.onnx; the largest error of each.
 
     Every graph is run by ONNX Runtime on other inputs and sizes than it was traced with, and
     nothing is kept that differs from torch by more than 1e-4 (SdiwmError).

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from sdiwm_model.planning.mppi import candidate_costs, correlated_noise, start_mean
+from sdiwm_model.planning.candidates import candidate_costs, propose, start_plan
 from sdiwm_model.planning.protocols import Array, Dynamics, Plan, PlannerSettings
 
 ELITE_SHARE = 0.1
@@ -18,8 +18,8 @@ SMALLEST_SIGMA = 0.05
 class Cem:
     """Same seams as Mppi; `temperature` is unused, several `iterations` are what it lives from.
 
-    It returns the best candidate seen, which is never worse than the warm start or standing
-    still (candidates 0 and 1).
+    It returns the best candidate seen, which is never worse than the warm start, standing still
+    or the prior's sequence (candidates 0 to 2).
     """
 
     def __init__(self, dynamics: Dynamics, settings: PlannerSettings, seed: int) -> None:
@@ -30,12 +30,12 @@ class Cem:
     def plan(self, z: Array, c: Array, warm_start: Array | None = None) -> Plan:
         """z (Z,), c (C,), warm_start (H, A) or None -> Plan; its cost is that of its actions."""
         began = time.perf_counter()
-        mean = start_mean(warm_start, self.settings.horizon, self.dynamics.action_size)
+        mean, prior = start_plan(self.dynamics, z, c, self.settings, warm_start)
         sigma = np.full_like(mean, self.settings.sigma)
         elites = max(2, round(ELITE_SHARE * self.settings.candidates))
         best, best_cost = mean, np.inf
         for _ in range(self.settings.iterations):
-            actions = self._candidates(mean, sigma)
+            actions = propose(self._rng, mean, prior, sigma, self.settings)
             costs = candidate_costs(self.dynamics, z, actions, c, self.settings)
             order = np.argsort(costs, kind="stable")[:elites]
             if costs[order[0]] < best_cost:
@@ -43,11 +43,3 @@ class Cem:
             mean = actions[order].mean(axis=0)
             sigma = np.maximum(actions[order].std(axis=0), SMALLEST_SIGMA)
         return Plan(best.copy(), best_cost, time.perf_counter() - began)
-
-    def _candidates(self, mean: Array, sigma: Array) -> Array:
-        shape = (self.settings.candidates, *mean.shape)
-        noise = correlated_noise(self._rng, shape, self.settings.beta)
-        actions = np.clip(mean + sigma * noise, -1.0, 1.0)
-        actions[0] = mean
-        actions[1] = 0.0
-        return actions

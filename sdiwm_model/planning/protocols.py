@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from sdiwm_model.errors import SdiwmError
 
 Array = NDArray[np.float32]
+Number = TypeVar("Number", np.float32, np.int16)
 
 
 @dataclass(frozen=True)
 class PlannerSettings:
     """What MPPI and CEM are told; the defaults are those of the `reach` bundle.
 
-    candidates        action sequences scored in one iteration (candidate 0: mean, 1: zeros)
+    candidates        action sequences scored in one iteration (0: mean, 1: zeros, 2: prior)
     horizon           model steps in a plan
     iterations        refinements of the mean in one plan
     sigma             standard deviation of the action noise, in units of the action's limit
@@ -26,6 +27,8 @@ class PlannerSettings:
     temperature_floor its smallest value, in units of cost
     value_weight      weight of the value head at the last latent
     smoothness        weight of the squared difference of successive actions
+    use_prior         whether a model's policy prior proposes candidates, where it has one
+    disagreement      weight of the standard deviation of an ensemble's costs, at every step
     """
 
     candidates: int = 512
@@ -37,6 +40,8 @@ class PlannerSettings:
     temperature_floor: float = 0.02
     value_weight: float = 1.0
     smoothness: float = 0.0
+    use_prior: bool = True
+    disagreement: float = 0.0
 
     def __post_init__(self) -> None:
         for name, low in (("candidates", 2), ("horizon", 1), ("iterations", 1)):
@@ -47,7 +52,7 @@ class PlannerSettings:
         for name in ("sigma", "temperature_floor"):
             if not getattr(self, name) > 0.0:
                 raise SdiwmError(f"planner.{name} is {getattr(self, name)}: use a value above 0.")
-        for name in ("temperature", "value_weight", "smoothness"):
+        for name in ("temperature", "value_weight", "smoothness", "disagreement"):
             if not getattr(self, name) >= 0.0:
                 raise SdiwmError(f"planner.{name} is {getattr(self, name)}: use 0 or more.")
 
@@ -79,10 +84,22 @@ class Dynamics(Protocol):
         """z (N, Z), c (C,) -> predicted discounted cost-to-go (N,)."""
         ...
 
-    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
+    def prior(self, z: Array, c: Array) -> Array | None:
+        """z (Z,), c (C,) -> the policy prior's action sequence (h, A); None without a prior."""
+        ...
+
+    def rollout_cost(
+        self,
+        z: Array,
+        actions: Array,
+        c: Array,
+        value_weight: float = 1.0,
+        disagreement: float = 0.0,
+    ) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,).
 
-        J = sum_{k=1..H} cost(z_k, c) + value_weight * value(z_H, c).
+        J = sum_{k=1..H} (cost(z_k, c) + disagreement * std(z_k, c)) + value_weight * value(z_H, c)
+        with std the standard deviation of an ensemble's costs; of one cost head it is 0.
         """
         ...
 
@@ -94,8 +111,14 @@ class Planner(Protocol):
     settings: PlannerSettings
 
     def plan(self, z: Array, c: Array, warm_start: Array | None) -> Plan:
-        """z (Z,), c (C,), warm_start (H, A) in [-1, 1] or None (zeros) -> Plan."""
+        """z (Z,), c (C,), warm_start (H, A) in [-1, 1] or None (prior or zeros) -> Plan."""
         ...
+
+
+def fit_horizon(actions: NDArray[Number], horizon: int) -> NDArray[Number]:
+    """Cut a sequence (h, A) to `horizon` rows, or repeat its last one."""
+    missing = max(0, horizon - len(actions))
+    return np.concatenate([actions[:horizon], np.repeat(actions[-1:], missing, axis=0)])
 
 
 def shift_plan(actions: Array, fraction: float) -> Array:

@@ -20,6 +20,14 @@ Fuse = Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[Array, Array]]
 """tokens (1, L, width), mask (1, L) -> c (1, C), grounding logits (1, goals + 1)."""
 
 
+def takes_words(manifest: Manifest) -> SdiwmError:
+    """The refusal of a goal's picture by a model that is told its goal in words."""
+    return SdiwmError(
+        f"The model of task '{manifest.task}' is told its goal in words, not by a picture: call "
+        "`condition` with a sentence."
+    )
+
+
 class Conditioner:
     """Text encoder and language module; the encoder is loaded with the first sentence."""
 
@@ -35,8 +43,14 @@ class Conditioner:
         """A sentence -> c (C,) float32.
 
         Raises InstructionError where it is empty or names none of the goals, and SdiwmError
-        where the text encoder is missing or is not the one that the model was trained with.
+        where the text encoder is missing or is not the one that the model was trained with, or
+        where the model is told its goal by a picture.
         """
+        if self._manifest.sizes.goal_image:
+            raise SdiwmError(
+                f"The model of task '{self._manifest.task}' is told its goal by a picture, not in "
+                "words: call `condition_image` with one."
+            )
         if not isinstance(instruction, str) or not instruction.strip():
             raise InstructionError(f"The instruction is empty: {self._advice()}")
         tokens, mask = self._load().encode([instruction])
@@ -47,9 +61,8 @@ class Conditioner:
         return np.array(c[0], np.float32)
 
     def _advice(self) -> str:
-        goals = self._manifest.goals
-        known = ", ".join(goals[:-1]) + f" or {goals[-1]}"
-        return f'ask for {known}, as in "touch the {goals[0]} target".'
+        *others, last = self._manifest.goals
+        return "ask for " + (f"{', '.join(others)} or {last}." if others else f"{last}.")
 
     def _load(self) -> TextEncoder:
         if self._encoder is None:

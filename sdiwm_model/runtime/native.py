@@ -29,6 +29,7 @@ _POINTER = ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "workspace_bytes": (ctypes.c_int64, ()),
     "fuse": (None, (_POINTER, _POINTER)),
+    "prior": (None, (_POINTER, _POINTER, ctypes.c_int32, _POINTER)),
     "plan": (ctypes.c_int32, (_POINTER,) * 5),
     "candidates": (None, (_POINTER,) * 4),
     "rollout_cost": (
@@ -116,7 +117,7 @@ class NativeEngine:
         return cls(load_engine(Path(bundle) / "engine.safetensors"), isa)
 
     def fuse(self, features: Array, proprio: Array) -> Array:
-        """features (E,), proprio (P,) in rad and rad/s -> z (Z,)."""
+        """features (frames * E,), proprio (P,) in SI units -> z (Z,)."""
         x = fusion_inputs(self.model, features, proprio)
         if x.ndim != 1:
             raise SdiwmError(f"fuse takes one observation, not a batch of shape {x.shape[:-1]}.")
@@ -156,8 +157,28 @@ class NativeEngine:
             (value * float(units.value_unit)).astype(np.float32),
         )
 
-    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
-        """z (Z,), actions (N, H, A), c (C,) -> J (N,), H up to 64."""
+    def prior(self, z: Array, c: Array) -> Array | None:
+        """z (Z,), c (C,) -> the policy prior's actions (h, A), or None where there is none."""
+        state = latent_to_q15(_finite("z", z))
+        self._check("z", state.shape, (self.model.latent,))
+        if self.model.prior is None:
+            return None
+        actions = np.empty((self.model.plan_horizon, self.model.action), np.int16)
+        with self._lock:
+            self.library.prior(
+                self._goal.set(c), state.ctypes.data, len(actions), actions.ctypes.data
+            )
+        return actions_from_int16(actions)
+
+    def rollout_cost(
+        self,
+        z: Array,
+        actions: Array,
+        c: Array,
+        value_weight: float = 1.0,
+        disagreement: float = 0.0,
+    ) -> Array:
+        """z (Z,), actions (N, H, A), c (C,) -> J (N,), H up to 64; a disagreement is refused."""
         state = latent_to_q15(_finite("z", z))
         moves = np.ascontiguousarray(actions_to_int8(_finite("actions", actions)))
         self._check("z", state.shape, (self.model.latent,))
@@ -166,7 +187,8 @@ class NativeEngine:
             raise SdiwmError(
                 f"The horizon is {moves.shape[1]}: the engine takes 1 to {MAX_HORIZON}."
             )
-        settings = planner_integers(self.model, PlannerSettings(value_weight=value_weight), 0)
+        chosen = PlannerSettings(value_weight=value_weight, disagreement=disagreement)
+        settings = planner_integers(self.model, chosen, 0)
         settings.horizon = moves.shape[1]
         costs = np.empty(len(moves), np.int32)
         with self._lock:
@@ -204,9 +226,20 @@ class NativeDynamics:
         """z (N, Z), c (C,) -> (N,)."""
         return self._engine.heads(z, c)[1]
 
-    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
+    def prior(self, z: Array, c: Array) -> Array | None:
+        """z (Z,), c (C,) -> (h, A) or None."""
+        return self._engine.prior(z, c)
+
+    def rollout_cost(
+        self,
+        z: Array,
+        actions: Array,
+        c: Array,
+        value_weight: float = 1.0,
+        disagreement: float = 0.0,
+    ) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> J (N,)."""
-        return self._engine.rollout_cost(z, actions, c, value_weight)
+        return self._engine.rollout_cost(z, actions, c, value_weight, disagreement)
 
 
 class NativePlanner:
@@ -235,7 +268,7 @@ class NativePlanner:
         )
 
     def plan(self, z: Array, c: Array, warm_start: Array | None = None) -> Plan:
-        """z (Z,), c (C,), warm_start (H, A) or None (zeros) -> Plan.
+        """z (Z,), c (C,), warm_start (H, A) or None (the prior's sequence, or zeros) -> Plan.
 
         Raises:
             SdiwmError: a wrong shape or a value that is not finite.
@@ -245,7 +278,9 @@ class NativePlanner:
         if z.shape != (self._latent,):
             raise SdiwmError(f"z has shape {z.shape}; this model takes {(self._latent,)}.")
         self._state[:] = latent_to_q15(z)
-        self._mean[:] = 0 if warm_start is None else self._start(warm_start)
+        self.integers.cold = int(warm_start is None)
+        if warm_start is not None:
+            self._mean[:] = self._start(warm_start)
         cost = self._plan(self._goal.set(c), *self._addresses)
         self.integers.plan = (self.integers.plan + 1) & 0xFFFFFFFF
         actions = actions_from_int16(self._mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
 from sdiwm_model.runtime.checks import as_floats
 from sdiwm_model.runtime.native import NativeDynamics, NativeEngine
@@ -14,13 +15,18 @@ class NativeRuntime(OnnxRuntime):
     backend = "native"
 
     def _prepare(self) -> None:
+        if self.manifest.sizes.dynamics_kind != "gru":
+            raise SdiwmError(
+                f"{self.folder}: the back end 'native' runs a GRU, and this model's dynamics is a "
+                f"{self.manifest.sizes.dynamics_kind}: choose the back end 'onnx' or 'torch'."
+            )
         self._engine = NativeEngine.load(self.folder)
         self.dynamics = NativeDynamics(self._engine)
 
     def fuse(self, features: Array, proprio: Array) -> Array:
-        """features (E,), proprio (P,) -> z (Z,)."""
+        """features (frames * E,), proprio (P,) -> z (Z,)."""
         sizes = self.manifest.sizes
-        features = as_floats("features", features, (sizes.features,))
+        features = as_floats("features", features, (sizes.frames * sizes.features,))
         return self._engine.fuse(features, as_floats("proprio", proprio, (sizes.proprio,)))
 
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:

@@ -11,22 +11,24 @@ from sdiwm_model.checkpoint import REMEDY, WEIGHTS, read_manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import Array, Dynamics, Planner, PlannerSettings
-from sdiwm_model.runtime.checks import as_floats, check_image
-from sdiwm_model.runtime.conditioning import Conditioner
+from sdiwm_model.runtime.checks import as_floats, check_disagreement, check_image
+from sdiwm_model.runtime.conditioning import Conditioner, takes_words
 from sdiwm_model.runtime.session import open_session
+from sdiwm_model.sizes import ModelSize
 
 
 class OnnxDynamics:
-    """The latent model as two graphs, step.onnx and heads.onnx."""
+    """The latent model as two graphs, step.onnx and heads.onnx, and prior.onnx with a prior."""
 
-    def __init__(self, folder: Path, action_size: int) -> None:
-        self.action_size = action_size
+    def __init__(self, folder: Path, size: ModelSize) -> None:
+        self.action_size = size.action
         self._step = open_session(folder / "step.onnx")
         self._heads = open_session(folder / "heads.onnx")
+        self._prior = open_session(folder / "prior.onnx") if size.prior else None
 
     def step(self, z: Array, a: Array, c: Array) -> Array:
         """z (N, Z), a (N, A), c (C,) -> next latents (N, Z)."""
-        return self._advance(z, a, c)[0]
+        return self._advance(["next_z"], z, a, c)[0]
 
     def cost(self, z: Array, c: Array) -> Array:
         """z (N, Z), c (C,) -> (N,)."""
@@ -36,19 +38,34 @@ class OnnxDynamics:
         """z (N, Z), c (C,) -> (N,)."""
         return self._heads.run(["value"], {"z": z, "c": c[None]})[0]
 
-    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
+    def prior(self, z: Array, c: Array) -> Array | None:
+        """z (Z,), c (C,) -> (h, A), or None for a model without a prior."""
+        if self._prior is None:
+            return None
+        return self._prior.run(["actions"], {"z": z[None], "c": c[None]})[0][0]
+
+    def rollout_cost(
+        self,
+        z: Array,
+        actions: Array,
+        c: Array,
+        value_weight: float = 1.0,
+        disagreement: float = 0.0,
+    ) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
+        names = ["next_z", "cost", "value"] + (["disagreement"] if disagreement > 0.0 else [])
         latents = np.repeat(z[None], len(actions), axis=0)
         total = np.zeros(len(actions), np.float32)
         value = total
         for t in range(actions.shape[1]):
-            latents, cost, value = self._advance(latents, actions[:, t], c)
+            latents, cost, value, *spread = self._advance(names, latents, actions[:, t], c)
             total = total + cost
+            if spread:
+                total = total + np.float32(disagreement) * spread[0]
         return total + np.float32(value_weight) * value
 
-    def _advance(self, z: Array, a: Array, c: Array) -> list[Array]:
-        feeds = {"z": z, "a": np.ascontiguousarray(a), "c": c[None]}
-        return self._step.run(["next_z", "cost", "value"], feeds)
+    def _advance(self, names: list[str], z: Array, a: Array, c: Array) -> list[Array]:
+        return self._step.run(names, {"z": z, "a": np.ascontiguousarray(a), "c": c[None]})
 
 
 class OnnxRuntime:
@@ -60,7 +77,9 @@ class OnnxRuntime:
         self.manifest = read_manifest(folder)
         self.folder = folder
         self._vision = open_session(folder / "vision.onnx")
-        self._language = open_session(folder / "language.onnx")
+        pictured = self.manifest.sizes.goal_image
+        self._goal_image = open_session(folder / "goal_image.onnx") if pictured else None
+        self._language = None if pictured else open_session(folder / "language.onnx")
         self._conditioner = Conditioner(self.manifest, self._ground, text_encoder)
         self._probe = _read_probe(folder / WEIGHTS)
         self._prepare()
@@ -68,17 +87,17 @@ class OnnxRuntime:
     def _prepare(self) -> None:
         """Load what `native` executes in C++ instead."""
         self._fusion = open_session(self.folder / "fusion.onnx")
-        self.dynamics: Dynamics = OnnxDynamics(self.folder, self.manifest.sizes.action)
+        self.dynamics: Dynamics = OnnxDynamics(self.folder, self.manifest.sizes)
 
     def encode_image(self, image: NDArray[np.uint8]) -> Array:
-        """image uint8 (64, 64, 3) -> features (E,)."""
-        check_image(image, self.manifest.sizes.image_size)
+        """image uint8 (H, W, 3 * cameras) -> features (E,)."""
+        check_image(image, self.manifest.sizes.image_size, self.manifest.sizes.cameras)
         return self._vision.run(None, {"image": np.ascontiguousarray(image[None])})[0][0]
 
     def fuse(self, features: Array, proprio: Array) -> Array:
-        """features (E,), proprio (P,) -> z (Z,)."""
+        """features (frames * E,), proprio (P,) -> z (Z,)."""
         sizes = self.manifest.sizes
-        features = as_floats("features", features, (sizes.features,))
+        features = as_floats("features", features, (sizes.frames * sizes.features,))
         proprio = as_floats("proprio", proprio, (sizes.proprio,))
         return self._fusion.run(None, {"features": features[None], "proprio": proprio[None]})[0][0]
 
@@ -86,8 +105,15 @@ class OnnxRuntime:
         """A sentence -> c (C,); InstructionError where it names none of the goals."""
         return self._conditioner.condition(instruction)
 
+    def condition_image(self, image: NDArray[np.uint8]) -> Array:
+        """A picture of the goal, uint8 (H, W, 3 * cameras) -> c (C,)."""
+        if self._goal_image is None:
+            raise takes_words(self.manifest)
+        return self._goal_image.run(["c"], {"features": self.encode_image(image)[None]})[0][0]
+
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
         """MPPI in numpy over ONNX Runtime."""
+        check_disagreement(settings, self.manifest.sizes.ensemble)
         return Mppi(self.dynamics, settings, seed)
 
     def rollout(self, z: Array, actions: Array, c: Array) -> Array:
@@ -108,6 +134,7 @@ class OnnxRuntime:
         return z @ weight.T + bias
 
     def _ground(self, tokens: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array]:
+        assert self._language is not None
         c, grounding = self._language.run(["c", "grounding"], {"tokens": tokens, "mask": mask})
         return c, grounding
 

@@ -23,15 +23,25 @@ class Runtime(Protocol):
     backend: str
 
     def encode_image(self, image: NDArray[np.uint8]) -> Array:
-        """image (64, 64, 3) RGB -> features (E,) in [-1, 1]; run at the camera's rate."""
+        """image uint8 (H, W, 3 * cameras) RGB -> features (E,); run at the camera's rate."""
         ...
 
     def fuse(self, features: Array, proprio: Array) -> Array:
-        """features (E,), proprio (P,) in rad and rad/s -> latent z (Z,); run every tick."""
+        """features (frames * E,), newest first, proprio (P,) -> latent z (Z,); run every tick."""
         ...
 
     def condition(self, instruction: str) -> Array:
-        """A sentence -> c (C,); InstructionError where it names none of the goals."""
+        """A sentence -> c (C,); InstructionError where it names none of the goals.
+
+        Raises SdiwmError where the model is told its goal by a picture.
+        """
+        ...
+
+    def condition_image(self, image: NDArray[np.uint8]) -> Array:
+        """A picture of the goal, uint8 (H, W, 3 * cameras) -> c (C,).
+
+        Raises SdiwmError where the model is told its goal in words.
+        """
         ...
 
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sdiwm_model.checkpoint import load_model
 from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
-from sdiwm_model.runtime.checks import as_floats, check_image
-from sdiwm_model.runtime.conditioning import Conditioner
+from sdiwm_model.runtime.checks import as_floats, check_disagreement, check_image
+from sdiwm_model.runtime.conditioning import Conditioner, takes_words
 from sdiwm_model.world_model import WorldModel
 
 
@@ -40,7 +40,21 @@ class TorchDynamics:
         return self.model.value(torch.from_numpy(z), torch.from_numpy(c)).numpy()
 
     @torch.inference_mode()
-    def rollout_cost(self, z: Array, actions: Array, c: Array, value_weight: float = 1.0) -> Array:
+    def prior(self, z: Array, c: Array) -> Array | None:
+        """z (Z,), c (C,) -> (h, A), or None for a model without a prior."""
+        if self.model.prior is None:
+            return None
+        return self.model.prior(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+
+    @torch.inference_mode()
+    def rollout_cost(
+        self,
+        z: Array,
+        actions: Array,
+        c: Array,
+        value_weight: float = 1.0,
+        disagreement: float = 0.0,
+    ) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
         count = len(actions)
         goal = torch.from_numpy(c)
@@ -49,7 +63,10 @@ class TorchDynamics:
         total = torch.zeros(count)
         for action in torch.from_numpy(actions).unbind(1):
             latents = self.model.dynamics(latents, action, goals)
-            total = total + self.model.cost(latents, goal)
+            costs = self.model.cost.all(latents, goal)
+            total = total + costs.mean(dim=-1)
+            if disagreement > 0.0:
+                total = total + disagreement * costs.std(dim=-1, unbiased=False)
         return (total + value_weight * self.model.value(latents, goal)).numpy()
 
 
@@ -65,15 +82,15 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def encode_image(self, image: NDArray[np.uint8]) -> Array:
-        """image uint8 (64, 64, 3) -> features (E,)."""
-        check_image(image, self.manifest.sizes.image_size)
+        """image uint8 (H, W, 3 * cameras) -> features (E,)."""
+        check_image(image, self.manifest.sizes.image_size, self.manifest.sizes.cameras)
         return self.model.vision(torch.from_numpy(np.array(image[None]))).numpy()[0]
 
     @torch.inference_mode()
     def fuse(self, features: Array, proprio: Array) -> Array:
-        """features (E,), proprio (P,) -> z (Z,)."""
+        """features (frames * E,), proprio (P,) -> z (Z,)."""
         sizes = self.manifest.sizes
-        features = as_floats("features", features, (sizes.features,))
+        features = as_floats("features", features, (sizes.frames * sizes.features,))
         proprio = as_floats("proprio", proprio, (sizes.proprio,))
         return self.model.fusion(torch.tensor(features), torch.tensor(proprio)).numpy()
 
@@ -81,8 +98,16 @@ class TorchRuntime:
         """A sentence -> c (C,); InstructionError where it names none of the goals."""
         return self._conditioner.condition(instruction)
 
+    @torch.inference_mode()
+    def condition_image(self, image: NDArray[np.uint8]) -> Array:
+        """A picture of the goal, uint8 (H, W, 3 * cameras) -> c (C,)."""
+        if self.model.goal_image is None:
+            raise takes_words(self.manifest)
+        return self.model.goal_image(torch.from_numpy(self.encode_image(image))).numpy()
+
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
         """MPPI in numpy over torch."""
+        check_disagreement(settings, self.manifest.sizes.ensemble)
         return Mppi(self.dynamics, settings, seed)
 
     @torch.inference_mode()
@@ -104,5 +129,6 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def _ground(self, tokens: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array]:
+        assert self.model.language is not None
         c, grounding = self.model.language(torch.from_numpy(tokens), torch.from_numpy(mask))
         return c.numpy(), grounding.numpy()

@@ -41,9 +41,18 @@ class IntegerEngine:
         )  # fmt: skip
         return cost, value
 
-    def plan(self, goal, z, mean, integers):
+    def prior(self, goal, z, horizon):
+        actions = np.empty((horizon, self.model.action), np.int16)
+        self.library.prior(goal.to_bytes(), z.ctypes.data, horizon, actions.ctypes.data)
+        return actions
+
+    def plan(self, goal, z, warm_start, integers):
         """-> new mean, best cost, costs and actions of the last iteration."""
-        mean = np.ascontiguousarray(mean).copy()
+        integers.cold = int(warm_start is None)
+        if warm_start is None:  # what lies in the buffer must not matter
+            mean = np.full((integers.horizon, self.model.action), 12345, np.int16)
+        else:
+            mean = np.ascontiguousarray(warm_start).copy()
         settings = ctypes.addressof(integers)
         best = self.library.plan(
             goal.to_bytes(), settings, z.ctypes.data, mean.ctypes.data, self._work.ctypes.data
@@ -83,15 +92,38 @@ def hostile_engine(request, hostile):
     return _engine(hostile, request.param)
 
 
+@pytest.fixture(scope="session", params=instruction_sets())
+def prior_engine(request, quantised_with_prior):
+    return _engine(quantised_with_prior, request.param)
+
+
+@pytest.fixture(scope="session", params=instruction_sets())
+def hostile_prior_engine(request, hostile_with_prior):
+    return _engine(hostile_with_prior, request.param)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(isa, *model) for model in ((1, 5), (2, 0), (9, 2)) for isa in instruction_sets()],
+    ids=lambda p: f"{p[0]}-{p[1]}-actions",
+)
+def odd_width_engine(request, hostile_of):
+    """Engines of 1, 2 and 9 actions; two of the models have a policy prior."""
+    isa, action, plan_horizon = request.param
+    return _engine(hostile_of(action, plan_horizon), isa)
+
+
 @pytest.fixture(scope="session")
 def both_plans():
     """Plan by the engine and by the reference from the same start, checking every integer."""
 
-    def compare(engine, settings, seed, goal, z, mean, plans=2):
+    def compare(engine, settings, seed, goal, z, warm_start, plans=2):
         reference = IntegerMppi(engine.model, settings, seed)
+        mean = warm_start
         for _ in range(plans):
             number = reference.integers.plan
-            actions = reference.candidates(mean, settings.iterations - 1)
+            start, prior = reference.start(goal, z, mean)
+            actions = reference.candidates(start, prior, settings.iterations - 1)
             integers = type(reference.integers).from_buffer_copy(reference.integers)
             expected, best, costs = reference.plan(goal, z, mean)
             got, got_best, got_costs, got_actions = engine.plan(goal, z, mean, integers)

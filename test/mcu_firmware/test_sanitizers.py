@@ -34,14 +34,19 @@ FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
+@pytest.fixture(scope="module", params=[0, 3], ids=["no_prior", "prior"])
+def model(request, hostile_of):
+    return hostile_of(6, request.param)
+
+
 @pytest.fixture(scope="module", params=instruction_sets())
-def program(request, hostile, tmp_path_factory):
+def program(request, model, tmp_path_factory):
     isa_flags = [flag for flag in ISA_FLAGS[request.param] if flag.startswith("-m")]
     order = instruction_sets()
-    if order.index(request.param) > order.index(Library(build_library(generate(hostile))).isa):
+    if order.index(request.param) > order.index(Library(build_library(generate(model))).isa):
         pytest.skip(f"this processor has no {request.param}")
     folder = tmp_path_factory.mktemp("sanitized")
-    for name, text in generate(hostile, max_candidates=128, max_horizon=6).items():
+    for name, text in generate(model, max_candidates=128, max_horizon=6).items():
         (folder / name).write_text(text)
     source = Path(__file__).with_name("run_plan.cpp")
     include = [f"-I{folder}", f"-I{sources() / 'kernels'}"]
@@ -68,8 +73,9 @@ def records(model, spoil):
         goal = make_goal(model, rng.uniform(-1, 1, 3).astype(np.float32))
         z = rng.integers(-32767, 32768, model.latent).astype(np.int16)
         mean = rng.integers(-32512, 32513, (chosen.horizon, model.action)).astype(np.int16)
+        reference.integers.cold = seed % 2
         integers = bytes(reference.integers)
-        expected, cost, _ = reference.plan(goal, z, mean)
+        expected, cost, _ = reference.plan(goal, z, None if seed % 2 else mean)
         out += goal.to_bytes() + integers + z.tobytes() + mean.tobytes() + expected.tobytes()
         out += np.int32(cost + spoil).tobytes()
     return out
@@ -81,10 +87,10 @@ def run(program, content):
     return subprocess.run([program, vectors], capture_output=True, text=True)
 
 
-def test_plans_run_clean_and_equal_the_reference(program, hostile):
-    done = run(program, records(hostile, 0))
+def test_plans_run_clean_and_equal_the_reference(program, model):
+    done = run(program, records(model, 0))
     assert (done.returncode, done.stdout.strip()) == (0, "6"), done.stderr
 
 
-def test_a_wrong_integer_is_noticed(program, hostile):
-    assert run(program, records(hostile, 1)).returncode == 1
+def test_a_wrong_integer_is_noticed(program, model):
+    assert run(program, records(model, 1)).returncode == 1

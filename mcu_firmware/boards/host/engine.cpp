@@ -19,12 +19,18 @@ using sdiwm::PlannerSettings;
 using sdiwm::SDIWM_ISA::Workspace;
 namespace model = sdiwm::model;
 
-static_assert(sizeof(Goal) == 4 * model::kHidden + 8 * model::kHead, "Goal has no padding");
+static_assert(sizeof(Goal) == 4 * (model::kHidden + 2 * model::kHead + model::kPrior),
+              "Goal has no padding");
 
 SDIWM_EXPORT(int64_t, workspace_bytes)() { return sizeof(Workspace); }
 
 // x[kFusionInput] -> z[kLatent].
 SDIWM_EXPORT(void, fuse)(const int16_t* x, int16_t* z) { sdiwm::fuse(x, z); }
+
+// z[kLatent] -> actions[horizon][kAction] of the policy prior; zeros without one.
+SDIWM_EXPORT(void, prior)(const Goal* goal, const int16_t* z, int32_t horizon, int16_t* actions) {
+  sdiwm::prior_sequence(*goal, z, horizon, actions);
+}
 
 // z[kLatent], mean[horizon][kAction] (replaced) -> best cost.
 SDIWM_EXPORT(int32_t, plan)(const Goal* goal, const PlannerSettings* settings, const int16_t* z,

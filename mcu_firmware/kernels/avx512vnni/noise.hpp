@@ -50,20 +50,30 @@ SDIWM_INLINE __m512i normals(__m512i bytes) {
   return _mm512_mask_sub_epi8(y, _mm512_movepi8_mask(bytes), _mm512_setzero_si512(), y);
 }
 
-// Advances 32 noise values; normals * 256 in, mean + noise within the action's limits out.
+// Advances 32 noise values; normals * 256 in, centre + noise within the action's limits out.
 SDIWM_INLINE __m512i moved(__m512i& noise, __m512i normals256, __m512i gain, __m512i beta,
-                           __m512i mean) {
+                           __m512i centre) {
   noise = _mm512_adds_epi16(_mm512_mulhrs_epi16(noise, beta),
                             _mm512_mulhrs_epi16(normals256, gain));
   const __m512i twice = _mm512_adds_epi16(noise, noise);
-  const __m512i action = _mm512_adds_epi16(mean, _mm512_adds_epi16(twice, twice));
+  const __m512i action = _mm512_adds_epi16(centre, _mm512_adds_epi16(twice, twice));
   const __m512i bounded = _mm512_max_epi16(_mm512_min_epi16(action, _mm512_set1_epi16(kActionOne)),
                                            _mm512_set1_epi16(-kActionOne));
   return _mm512_srai_epi16(_mm512_adds_epi16(bounded, _mm512_set1_epi16(128)), 8);
 }
 
+// The `used` actions of one group, zeros after them.
+SDIWM_INLINE int64_t four_actions(const int16_t* actions, int used) {
+  int16_t four[4] = {};
+  memcpy(four, actions, static_cast<size_t>(used) * sizeof(int16_t));
+  int64_t packed;
+  memcpy(&packed, four, sizeof packed);
+  return packed;
+}
+
 static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int block, int t,
-                                int iteration, const int16_t* mean, StepActions& actions) {
+                                int iteration, const int16_t* even, const int16_t* odd,
+                                StepActions& actions) {
   const __m512i gain = _mm512_set1_epi16(static_cast<int16_t>(t == 0 ? s.first_gain : s.gain));
   const __m512i beta = _mm512_set1_epi16(static_cast<int16_t>(s.beta));
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -72,12 +82,9 @@ static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int
                        _mm512_set1_epi32(t), _mm512_set1_epi32(iteration),
                        _mm512_set1_epi32(group)};
     philox16(word, {s.seed, s.plan});
-    int16_t four[4] = {};
     const int used = model::kAction - 4 * group < 4 ? model::kAction - 4 * group : 4;
-    memcpy(four, mean + 4 * group, static_cast<size_t>(used) * sizeof(int16_t));
-    int64_t packed;
-    memcpy(&packed, four, sizeof packed);
-    const __m512i centre = _mm512_set1_epi64(packed);
+    const __m512i centre = _mm512_broadcast_i32x4(_mm_set_epi64x(
+        four_actions(odd + 4 * group, used), four_actions(even + 4 * group, used)));
     const __m512i in_use = _mm512_set1_epi32(
         static_cast<int32_t>(0xFFFFFFFFu >> (8 * (4 - used))));
     for (int w = 0; w < 4; ++w) {

@@ -29,21 +29,24 @@ static inline void draw_action(int16_t& noise, int32_t normal, int32_t gain, int
 }
 
 // Counter (16 block + lane, step, iteration, group): word w is candidate 16 w + lane of the block,
-// its bytes from the lowest are the four actions of the group.
+// its bytes from the lowest are the four actions of the group. Even candidates scatter around
+// even[kAction], odd ones around odd[kAction].
 static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int block, int t,
-                                int iteration, const int16_t* mean, StepActions& actions) {
+                                int iteration, const int16_t* even, const int16_t* odd,
+                                StepActions& actions) {
   const int32_t gain = t == 0 ? s.first_gain : s.gain;
   for (int group = 0; group < model::kActionGroups; ++group) {
     for (int lane = 0; lane < 16; ++lane) {
       uint32_t word[4] = {static_cast<uint32_t>(16 * block + lane), static_cast<uint32_t>(t),
                           static_cast<uint32_t>(iteration), static_cast<uint32_t>(group)};
       philox(word, {s.seed, s.plan});
+      const int16_t* centre = lane % 2 == 0 ? even : odd;
       for (int c = lane; c < kTile; c += 16) {
         for (int i = 0; i < 4; ++i) {
           const int a = 4 * group + i;
           if (a < model::kAction) {
             draw_action(noise.value[group][c][i], normal(word[c / 16] >> (8 * i)), gain, s.beta,
-                        mean[a], actions.value[group][c][i]);
+                        centre[a], actions.value[group][c][i]);
           } else {
             actions.value[group][c][i] = 0;
           }

@@ -34,7 +34,7 @@ def test_equal_costs_weigh_the_same(quantised):
 
 def test_noise_has_the_asked_spread_and_correlation(quantised):
     settings = PlannerSettings(candidates=2048, horizon=8, sigma=0.2, beta=0.7)
-    actions = IntegerMppi(quantised, settings, 3).candidates(np.zeros((8, 4), np.int16), 0)
+    actions = IntegerMppi(quantised, settings, 3).candidates(np.zeros((8, 4), np.int16), None, 0)
     a = actions[2:] / 127
     np.testing.assert_allclose(a.std(axis=(0, 2)), 0.2, rtol=0.03)
     for lag in (1, 2):
@@ -43,9 +43,37 @@ def test_noise_has_the_asked_spread_and_correlation(quantised):
     assert not actions[1].any()
 
 
+def test_candidates_with_a_prior_are_those_of_the_float_planner(quantised_with_prior):
+    settings = PlannerSettings(candidates=2001, horizon=8, sigma=0.05)
+    planner = IntegerMppi(quantised_with_prior, settings, 3)
+    mean = np.full((8, 4), 8000, np.int16)
+    prior = np.linspace(-28000, 28000, 32).reshape(8, 4).astype(np.int16)
+    a = planner.candidates(mean, prior, 0) * (256 / 32512)
+    assert (np.abs(a[0] - mean / 32512) < 1 / 127).all()
+    assert not a[1].any()
+    assert (np.abs(a[2] - prior / 32512) < 1 / 127).all()
+    np.testing.assert_allclose(a[3::2].mean(axis=0), prior / 32512, atol=0.012)
+    np.testing.assert_allclose(a[4::2].mean(axis=0), mean / 32512, atol=0.012)
+
+
+def test_a_cold_plan_starts_from_the_prior_and_a_warm_one_does_not(quantised_with_prior):
+    planner = IntegerMppi(quantised_with_prior, PlannerSettings(candidates=8, horizon=16), 0)
+    goal = make_goal(quantised_with_prior, np.full(16, 0.3))
+    z = np.full(32, 9000, np.int16)
+    own = planner.model.prior(goal, z)
+    assert own.shape == (12, 4)
+    mean, prior = planner.start(goal, z, None)
+    np.testing.assert_array_equal(mean[:12], own)
+    np.testing.assert_array_equal(mean[12:], np.repeat(own[-1:], 4, axis=0))
+    warm, same = planner.start(goal, z, np.zeros((16, 4), np.int16))
+    assert not warm.any()
+    np.testing.assert_array_equal(prior, same)
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
+        ({"disagreement": 0.5}, r"planner.disagreement is 0\.5.*onnx or torch"),
         ({"sigma": 1.3}, "sigma"),
         ({"candidates": 4096}, "candidates"),
         ({"horizon": 65}, "horizon"),

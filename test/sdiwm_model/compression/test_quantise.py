@@ -108,6 +108,72 @@ def test_heads_track_the_float_model(float_weights, calibration, quantised, head
         assert expected.std() > 0.05
 
 
+def test_the_prior_tracks_the_float_model(
+    float_weights_with_prior, calibration, quantised_with_prior
+):
+    w, model = float_weights_with_prior, IntegerModel(quantised_with_prior)
+    assert quantised_with_prior.plan_horizon == 12
+    for c in calibration.conditionings:
+        goal = model.goal(c)
+        z = calibration.latents
+        got = np.stack([model.prior(goal, row) for row in latent_to_q15(z)]) / 32512
+        gain = 1 / (1 + np.exp(-linear(w, "prior.gain", c)))
+        hidden = relu(gain * (z @ w["prior.input.weight"].T) + linear(w, "prior.shift", c))
+        expected = np.tanh(linear(w, "prior.output", hidden)).reshape(-1, 12, 4)
+        assert np.quantile(np.abs(got - expected), 0.99) < 0.04  # the rest saturates
+        assert np.sqrt(np.square(got - expected).mean()) < 0.012
+        assert expected.std() > 0.3
+
+
+def test_a_prior_leaves_all_other_integers_alone(quantised, quantised_with_prior):
+    for name, layer in quantised.layers.items():
+        np.testing.assert_array_equal(quantised_with_prior.layers[name].weight, layer.weight)
+        np.testing.assert_array_equal(quantised_with_prior.layers[name].bias, layer.bias)
+
+
+def test_an_ensemble_becomes_its_mean(float_weights, calibration):
+    rng = np.random.default_rng(0)
+    several = dict(float_weights)
+    for part in ("weight", "bias"):
+        one = float_weights[f"cost.output.{part}"]
+        spread = rng.normal(size=(4, *one.shape[1:])).astype(np.float32)
+        several[f"cost.output.{part}"] = one + spread - spread.mean(axis=0)
+    folded, plain = quantise(several, calibration), quantise(float_weights, calibration)
+    for name in ("cost_input", "cost_output"):
+        off = folded.layers[name].weight.astype(int) - plain.layers[name].weight
+        assert np.abs(off).max() <= 1  # float32 rounds the mean
+    assert folded.goal.cost_unit == pytest.approx(plain.goal.cost_unit, rel=1e-5)
+
+
+@pytest.mark.parametrize(("action", "proprio"), [(1, 0), (9, 3)])
+def test_other_widths_are_quantised(float_weights, calibration, tmp_path, action, proprio):
+    rng = np.random.default_rng(0)
+    w = dict(float_weights)
+    full = w["dynamics.input.weight"]
+    moved = rng.normal(size=(64, action)).astype(np.float32) * 0.2
+    w["dynamics.input.weight"] = np.hstack([full[:, :32], moved, full[:, 36:]])
+    w["fusion.0.weight"] = w["fusion.0.weight"][:, : 64 + proprio]
+    for name in ("mean", "std"):
+        w[f"fusion.proprio_{name}"] = w[f"fusion.proprio_{name}"][:proprio]
+    shorter = replace(
+        calibration,
+        actions=rng.uniform(-1, 1, (64, 30, action)).astype(np.float32),
+        proprio=calibration.proprio[:, :proprio],
+    )
+    save_engine(quantise(w, shorter), tmp_path / "engine.safetensors")
+    q = load_engine(tmp_path / "engine.safetensors")
+    assert (q.action, q.proprio, q.features) == (action, proprio, 64)
+    model = IntegerModel(q)
+    z = latent_from_q15(model.fuse(fusion_inputs(q, shorter.features, shorter.proprio)))
+    assert np.sqrt(np.square(z - float_fusion(w, shorter.features, shorter.proprio)).mean()) < 0.012
+    c = calibration.conditionings[0]
+    path = model.rollout(
+        model.goal(c), latent_to_q15(shorter.latents), actions_to_int8(shorter.actions)
+    )
+    error = latent_from_q15(path) - float_path(w, shorter.latents, shorter.actions, c)
+    assert np.sqrt(np.square(error).mean(axis=(0, 2))).max() < 0.01
+
+
 def test_a_dead_unit_keeps_its_bias(float_weights, calibration):
     weights = {name: w.copy() for name, w in float_weights.items()}
     weights["dynamics.input.weight"][3] = 0.0
@@ -165,6 +231,21 @@ def test_a_foreign_file_is_refused_in_words(quantised, tmp_path, change, complai
         load_engine(path)
     assert complaint in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+def test_the_file_returns_the_same_prior(quantised_with_prior, calibration, tmp_path):
+    path = tmp_path / "engine.safetensors"
+    save_engine(quantised_with_prior, path)
+    loaded, c = load_engine(path), calibration.conditionings[0]
+    assert make_goal(loaded, c).to_bytes() == make_goal(quantised_with_prior, c).to_bytes()
+    z = latent_to_q15(calibration.latents[0])
+    np.testing.assert_array_equal(
+        IntegerModel(loaded).prior(make_goal(loaded, c), z),
+        IntegerModel(quantised_with_prior).prior(make_goal(loaded, c), z),
+    )
+    rewrite_header(path, lambda header: header.update({"x": header.pop("prior.gain_unit")}))
+    with pytest.raises(SdiwmError, match="gain_unit"):
+        load_engine(path)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, 20000])

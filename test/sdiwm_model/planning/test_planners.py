@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.planning.candidates import correlated_noise, propose, start_plan
 from sdiwm_model.planning.cem import Cem
-from sdiwm_model.planning.mppi import Mppi, correlated_noise
+from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import Dynamics, Planner, PlannerSettings, shift_plan
 
 PLANNERS = [Mppi, Cem]
@@ -17,9 +18,11 @@ class PointMass:
 
     action_size = 2
 
-    def __init__(self, target=(0.5, -0.3), gain=0.2):
+    def __init__(self, target=(0.5, -0.3), gain=0.2, prior=None, doubt=0.0):
         self.target = np.array(target, np.float32)
         self.gain = np.float32(gain)
+        self.proposed = prior
+        self.doubt = doubt  # how much an ensemble disagrees where the first coordinate is positive
 
     def step(self, z, a, c):
         return z + self.gain * a
@@ -30,12 +33,16 @@ class PointMass:
     def value(self, z, c):
         return 2.0 * self.cost(z, c)
 
-    def rollout_cost(self, z, actions, c, value_weight=1.0):
+    def prior(self, z, c):
+        return self.proposed
+
+    def rollout_cost(self, z, actions, c, value_weight=1.0, disagreement=0.0):
         latents = np.repeat(z[None], len(actions), axis=0)
         total = np.zeros(len(actions), np.float32)
         for t in range(actions.shape[1]):
             latents = self.step(latents, actions[:, t], c)
             total = total + self.cost(latents, c)
+            total = total + disagreement * self.doubt * (latents[:, 0] > 0)
         return total + value_weight * self.value(latents, c)
 
 
@@ -143,6 +150,76 @@ def test_smoothness_is_charged_for():
     assert np.square(np.diff(smooth, axis=0)).sum() < np.square(np.diff(rough, axis=0)).sum()
 
 
+def test_a_planner_avoids_what_an_ensemble_disagrees_about():
+    """The target lies where the model is unsure: a charge for that keeps the plan away."""
+    ends = []
+    for weight in (0.0, 5.0):
+        dynamics = PointMass(doubt=1.0)
+        settings = PlannerSettings(256, 6, iterations=4, disagreement=weight)
+        z = np.array([-0.3, 0.0], np.float32)
+        for action in Mppi(dynamics, settings, 0).plan(z, C, None).actions:
+            z = dynamics.step(z, action, C)
+        ends.append(z[0])
+    assert ends[0] > 0.2
+    assert ends[1] < 0.05
+
+
+PRIOR = np.linspace(-0.9, 0.9, 12, dtype=np.float32).reshape(6, 2)
+
+
+@pytest.mark.parametrize("horizon", [4, 6, 9])
+def test_candidates_are_the_mean_rest_the_prior_and_noise_around_both(horizon):
+    mean = np.full((horizon, 2), 0.25, np.float32)
+    options = PlannerSettings(4001, horizon, sigma=0.05)
+    dynamics = PointMass(prior=PRIOR)
+    start, prior = start_plan(dynamics, np.zeros(2, np.float32), C, options, mean)
+    fitted = np.concatenate([PRIOR[:horizon], np.repeat(PRIOR[-1:], max(0, horizon - 6), 0)])
+    assert np.array_equal(start, mean)
+    assert np.array_equal(prior, fitted)
+    sigma = np.full_like(mean, options.sigma)
+    actions = propose(np.random.default_rng(0), mean, prior, sigma, options)
+    assert np.array_equal(actions[0], mean)
+    assert not actions[1].any()
+    assert np.array_equal(actions[2], fitted)
+    assert np.allclose(actions[3::2].mean(axis=0), np.clip(fitted, -1, 1), atol=0.01)
+    assert np.allclose(actions[4::2].mean(axis=0), mean, atol=0.01)
+    assert np.allclose(actions[4::2].std(axis=0), 0.05, atol=0.005)
+
+
+def test_without_a_warm_start_a_plan_begins_at_the_prior():
+    for use, expected in ((True, PRIOR), (False, np.zeros_like(PRIOR))):
+        options = PlannerSettings(16, 6, use_prior=use)
+        dynamics = PointMass(prior=PRIOR)
+        mean, prior = start_plan(dynamics, np.zeros(2, np.float32), C, options, None)
+        assert np.array_equal(mean, expected)
+        assert (prior is None) is not use
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+@given(candidates=st.integers(2, 9), seed=st.integers(0, 2**32), warm=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_a_plan_of_few_candidates_is_not_worse_than_the_prior(kind, candidates, seed, warm):
+    dynamics = PointMass(prior=np.full((4, 2), 0.2, np.float32))
+    z = np.zeros(2, np.float32)
+    start = np.full((4, 2), -0.5, np.float32) if warm else None
+    plan = kind(dynamics, PlannerSettings(candidates, 4), seed).plan(z, C, start)
+    if candidates > 2 or not warm:
+        assert plan.cost <= cost_of(dynamics, z, dynamics.proposed) + 1e-5
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_a_good_prior_needs_few_candidates(kind):
+    """The way out of a far corner is a long run of equal actions, which noise rarely proposes."""
+    z = np.array([-2.0, 2.0], np.float32)
+    target = np.array([2.0, -2.0], np.float32)
+    costs = []
+    for prior in (None, np.tile(np.array([1.0, -1.0], np.float32), (16, 1))):
+        dynamics = PointMass(target, prior=prior)
+        plan = kind(dynamics, PlannerSettings(16, 16), seed=0).plan(z, C, np.zeros((16, 2)))
+        costs.append(plan.cost)
+    assert costs[1] < 0.7 * costs[0]
+
+
 def test_noise_has_unit_variance_and_the_stated_correlation():
     noise = correlated_noise(np.random.default_rng(0), (20_000, 6, 2), beta=0.7)
     assert np.allclose(noise.var(axis=(0, 2)), 1.0, atol=0.03)
@@ -174,7 +251,8 @@ def test_costs_that_are_not_finite_are_refused(kind):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("candidates", 1), ("horizon", 0), ("beta", 1.0), ("sigma", 0.0), ("temperature", -1.0),
-     ("temperature_floor", 0.0), ("iterations", 0), ("sigma", float("nan"))],
+     ("temperature_floor", 0.0), ("iterations", 0), ("sigma", float("nan")),
+     ("disagreement", -0.1), ("smoothness", -1.0)],
 )  # fmt: skip
 def test_settings_out_of_range_are_named(field, value):
     with pytest.raises(SdiwmError, match=f"planner.{field}"):
