@@ -20,23 +20,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="of weights and batches")
     parser.add_argument("--text-encoder", type=Path, help="folder of a text encoder to use")
     parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file of what differs from the settings of the data's task, config/training/",
+    )
+    parser.add_argument(
         "--set",
         nargs="*",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="change settings of sdiwm_model/training/config.py, e.g. world_steps=1000",
+        help="change settings, e.g. world_steps=1000 size.latent=16; the last word",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, then write the run's bundle (weights, calibration, model.json)."""
+    from sdiwm_model.training.checks import open_data
     from sdiwm_model.training.config import configure
     from sdiwm_model.training.run import train
 
+    task = open_data(args.data).task["name"]
     train(
         folders=args.data,
         out=args.out,
-        config=configure(args.set),
+        config=configure(args.set, task, args.config),
         seed=args.seed,
         init=args.init,
         text_encoder=args.text_encoder,

@@ -5,23 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sdiwm_model.checkpoint import Manifest, load_model
 from sdiwm_model.data.loader import load_episodes
-from sdiwm_model.data.shards import read_manifest
-from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.report import commit
-from sdiwm_model.sizes import find_size
 from sdiwm_model.text_encoder import TextEncoder
 from sdiwm_model.training.batches import Experience
-from sdiwm_model.training.config import TrainingConfig
+from sdiwm_model.training.checks import check_initial, check_start, open_data, size_for
+from sdiwm_model.training.config import TrainingConfig, configure
 from sdiwm_model.training.finish import write_bundle
+from sdiwm_model.training.logs import check_logging
 from sdiwm_model.training.trainer import Interruption, Sentences, Trainer
 from sdiwm_model.world_model import WorldModel
+
+SETTINGS = "config.yaml"
 
 
 def train(
@@ -38,23 +39,29 @@ def train(
     A run that was stopped goes on where it was: same command, same ``out``.
 
     Args:
-        init: bundle to start from; its size replaces the configuration's.
+        init: bundle to start from, of the same task and size.
 
     Raises:
-        SdiwmError: bad data, a contradicting configuration, or a snapshot of another run.
+        SdiwmError: bad data, a contradicting configuration, or a snapshot of another run. All of
+            it is found before anything is written.
     """
     start = time.monotonic()
-    manifests = [read_manifest(folder) for folder in folders]
-    task = _task_of(folders, manifests)
+    reader = open_data(folders)
+    task, manifests = reader.task, reader.manifests
+    size = size_for(config, reader.spec)
+    check_start(config, size, init)
+    check_logging(config.wandb)
+    config.check_against(min(reader.lengths))
     initial = None
     if init is not None:
         initial, origin = load_model(init)
-        config = replace(config, size=origin.size)
+        check_initial(origin, init, size, task)
     encoder = TextEncoder(text_encoder)
     data = Experience.from_episodes(load_episodes(folders), task["cost_unit"], task["camera_lags"])
     trainer = Trainer(
         folder=out,
         config=config,
+        size=size,
         seed=seed,
         data=data,
         sentences=_sentences(task),
@@ -66,11 +73,12 @@ def train(
         },
         after_update=after_update,
     )
+    earlier = _write_settings(out, config, trainer.resumes)
     model = trainer.run()
     manifest = Manifest(
         task=task["name"],
         size=config.size,
-        sizes=find_size(config.size),
+        sizes=size,
         dt=task["dt"],
         goals=tuple(task["goals"]),
         action_limit=tuple(task["action_limit"]),
@@ -82,6 +90,7 @@ def train(
             "commit": commit(),
             "minutes": round((time.monotonic() - start) / 60, 1),
             "configuration": asdict(config),
+            "earlier configurations": [asdict(each) for each in earlier],
             "data": [m["provenance"] for m in manifests],
             "init": origin.provenance if init is not None else None,
         },
@@ -90,16 +99,27 @@ def train(
     return model
 
 
-def _task_of(folders: list[Path], manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the data says of its task; all folders must be of one."""
-    tasks = [m["task"] for m in manifests]
-    for folder, task in zip(folders, tasks, strict=True):
-        if task["name"] != tasks[0]["name"]:
-            raise SdiwmError(
-                f"{folder} holds task '{task['name']}', {folders[0]} holds "
-                f"'{tasks[0]['name']}': train on one task at a time"
-            )
-    return tasks[0]
+def _write_settings(out: Path, config: TrainingConfig, resumes: bool) -> list[TrainingConfig]:
+    """Write config.yaml, which `--config` reads back.
+
+    A run that goes on with other learning rates keeps the earlier ones, in config-1.yaml and so
+    on; they are returned, oldest first.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / SETTINGS
+    if not resumes:
+        config.write(path)
+        return []
+    if configure(file=path) != config:
+        path.rename(out / f"{path.stem}-{len(_earlier(out)) + 1}{path.suffix}")
+        config.write(path)
+    return [configure(file=each) for each in _earlier(out)]
+
+
+def _earlier(out: Path) -> list[Path]:
+    path = out / SETTINGS
+    numbered = out.glob(f"{path.stem}-*{path.suffix}")
+    return sorted(numbered, key=lambda each: int(each.stem.rpartition("-")[2]))
 
 
 def _sentences(task: dict[str, Any]) -> Sentences:

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.language import Tokeniser, train_language
-from sdiwm_model.sizes import find_size
+from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, encode_frames
 from sdiwm_model.training.config import TrainingConfig
+from sdiwm_model.training.logs import Logs
 from sdiwm_model.training.snapshot import FILE, Position, Snapshot, save_snapshot
 from sdiwm_model.training.stages import Stage, VisionStage, WorldStage
 from sdiwm_model.world_model import WorldModel
 
-SAVE_EVERY = 500
 LOG_EVERY = 20
 WARM_UP = 0.05
 GRADIENT_LIMIT = 1.0
@@ -53,8 +53,8 @@ class Trainer:
     """Trains a `WorldModel` in ``folder``, going on from a snapshot that lies there.
 
     Args:
-        folder: of the run; holds the snapshot and the TensorBoard log.
-        config, seed: of the run.
+        folder: of the run; holds the snapshot and the logs.
+        config, seed: of the run; size: of the model.
         data, sentences: what it learns from.
         encoder: the frozen text encoder.
         initial: weights to start from, for fine-tuning; else random ones.
@@ -70,6 +70,7 @@ class Trainer:
         self,
         folder: Path,
         config: TrainingConfig,
+        size: ModelSize,
         seed: int,
         data: Experience,
         sentences: Sentences,
@@ -82,31 +83,39 @@ class Trainer:
         self.folder, self.config, self.seed = folder, config, seed
         self._data, self._sentences, self._encoder = data, sentences, encoder
         self._after_update = after_update
-        self._identity = {"configuration": asdict(config), "seed": seed, **(origin or {})}
+        self._identity = {"configuration": config.identity(), "seed": seed, **(origin or {})}
+        found = (folder / FILE).exists()
+        self._snapshot = Snapshot(folder, self._identity) if found else None
         torch.set_num_threads(1)  # two threads are slower than one for these sizes
         torch.manual_seed(seed)
-        self.model = initial or self._fresh_model()
+        self.model = initial or self._fresh_model(size)
+        self._bounded = [m for m in self.model.modules() if isinstance(m, Dynamics)]
+        for each in self._bounded:
+            each.project()  # the weights to start from may keep no bound
         self.model.vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _fresh_model(self) -> WorldModel:
-        model = WorldModel(find_size(self.config.size))
+    def _fresh_model(self, size: ModelSize) -> WorldModel:
+        model = WorldModel(size)
         model.fusion.proprio_mean.copy_(self._data.proprio.mean(dim=0))
         model.fusion.proprio_std.copy_(self._data.proprio.std(dim=0))
         return model
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a snapshot."""
+        return self._snapshot is not None
+
     def run(self) -> WorldModel:
         """All stages that are not done yet; the trained model, in evaluation mode."""
-        snapshot = None
-        if (self.folder / FILE).exists():
-            snapshot = Snapshot(self.folder, self._identity)
+        snapshot = self._snapshot
         first = snapshot.position.stage if snapshot else 0
-        with SummaryWriter(str(self.folder / "tensorboard")) as log:
+        with Logs(self.folder, self.config.wandb, self._identity) as log:
             for number in range(first, len(STAGES)):
                 torch.manual_seed(self.seed * len(STAGES) + number)
                 self._run_stage(number, snapshot if number == first else None, log)
         return self.model.eval()
 
-    def _run_stage(self, number: int, snapshot: Snapshot | None, log: SummaryWriter) -> None:
+    def _run_stage(self, number: int, snapshot: Snapshot | None, log: Logs) -> None:
         if STAGES[number] == "language":
             self._language(log)
             return
@@ -120,7 +129,7 @@ class Trainer:
         done = snapshot.position.step if snapshot is not None else 0
         self._optimise(stage, number, modules, optimiser, done, log)
 
-    def _language(self, log: SummaryWriter) -> None:
+    def _language(self, log: Logs) -> None:
         language = self.model.language
         if self.config.language_steps == 0 or language is None:
             return
@@ -128,7 +137,7 @@ class Trainer:
 
             def report(step: int, loss: float) -> None:
                 bar.update()
-                log.add_scalar("language/loss", loss, step)
+                log.write("language", {"loss": loss}, step)
 
             trained = train_language(
                 self.model.size,
@@ -155,31 +164,43 @@ class Trainer:
         modules: torch.nn.ModuleDict,
         optimiser: torch.optim.Optimizer,
         done: int,
-        log: SummaryWriter,
+        log: Logs,
     ) -> None:
         bar = tqdm(range(done, stage.steps), desc=stage.name, initial=done, total=stage.steps)
         for step in bar:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(stage, step)
             loss = stage.loss(step, self._generator(number, step))
-            if not math.isfinite(loss.total.item()):
-                raise SdiwmError(
-                    f"the loss of stage {stage.name} became {loss.total.item()} at step {step}; "
-                    f"the last good snapshot is {self.folder / FILE}: lower "
-                    f"{stage.name}_learning_rate"
-                )
+            self._check_finite(stage, step, "loss", loss.total.item())
             optimiser.zero_grad()
             loss.total.backward()
-            torch.nn.utils.clip_grad_norm_(modules.parameters(), GRADIENT_LIMIT)
+            for each in self._bounded:
+                each.constrain_gradients()
+            norm = torch.nn.utils.clip_grad_norm_(modules.parameters(), GRADIENT_LIMIT)
+            self._check_finite(stage, step, "gradient", norm.item())
             optimiser.step()
+            for each in self._bounded:
+                each.project()
             if step % LOG_EVERY == 0:
-                bar.set_postfix({name: f"{part.item():.3g}" for name, part in loss.parts.items()})
-                for name, part in loss.parts.items():
-                    log.add_scalar(f"{stage.name}/{name}", part.item(), step)
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == stage.steps:
+                parts = {name: part.item() for name, part in loss.parts.items()}
+                bar.set_postfix({name: f"{part:.3g}" for name, part in parts.items()})
+                log.write(stage.name, parts, step)
+            if (step + 1) % self.config.save_every == 0 or step + 1 == stage.steps:
                 position = Position(number, step + 1)
+                log.flush()
                 save_snapshot(self.folder, self.model, modules, optimiser, position, self._identity)
             self._after_update(stage.name, step + 1)
+
+    def _check_finite(self, stage: Stage, step: int, what: str, value: float) -> None:
+        """Stop before the update that would spoil the weights."""
+        if math.isfinite(value):
+            return
+        snapshot = self.folder / FILE
+        kept = f"{snapshot} holds the last good weights: " if snapshot.exists() else ""
+        raise SdiwmError(
+            f"the {what} of stage {stage.name} became {value} at step {step}; {kept}"
+            f"start again with the same --out and a lower {stage.name}_learning_rate"
+        )
 
     def _generator(self, stage: int, step: int) -> torch.Generator:
         key = np.random.SeedSequence([self.seed, stage, step]).generate_state(1, np.uint64)[0]

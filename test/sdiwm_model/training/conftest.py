@@ -26,6 +26,7 @@ def miniature_settings():
         "world_batch=8",
         "horizon=4",
         "long_horizon=8",
+        "save_every=5",
     ]
 
 

@@ -59,11 +59,7 @@ def test_training_lowers_the_cost_error(small_data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("stage", "update"), [("vision", 7), ("world", 13)])
-def test_a_killed_run_goes_on_to_the_same_weights(
-    small_data, tmp_path, miniature, monkeypatch, stage, update
-):
-    monkeypatch.setattr("sdiwm_model.training.trainer.SAVE_EVERY", 5)
-
+def test_a_killed_run_goes_on_to_the_same_weights(small_data, tmp_path, miniature, stage, update):
     def kill(at_stage, done):
         if (at_stage, done) == (stage, update):
             raise KilledError
@@ -123,7 +119,6 @@ def test_a_snapshot_of_another_version_is_refused(small_data, tmp_path, miniatur
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_snapshot(
     small_data, tmp_path, miniature, monkeypatch
 ):
-    monkeypatch.setattr("sdiwm_model.training.trainer.SAVE_EVERY", 5)
     original = stages.WorldStage.loss
 
     def poisoned(self, step, generator):

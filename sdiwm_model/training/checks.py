@@ -1,0 +1,123 @@
+"""What is refused before training starts, and the model's size for the data at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from sdiwm_model.checkpoint import Manifest
+from sdiwm_model.data.episodes import EpisodeSpec
+from sdiwm_model.data.shards import ShardReader
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.sizes import ModelSize, find_size
+from sdiwm_model.training.config import TrainingConfig, unknown, wrong_type
+
+SAME_TASK = ("name", "dt", "goals", "action_limit", "cost_unit", "goal_modality", "cameras")
+
+
+def open_data(folders: Sequence[Path]) -> ShardReader:
+    """The folders' episodes.
+
+    Raises:
+        SdiwmError: a folder is missing or damaged, or holds another task or other shapes.
+    """
+    reader = ShardReader(folders)
+    for folder, manifest in zip(folders, reader.manifests, strict=True):
+        for fact in SAME_TASK:
+            here, there = manifest["task"].get(fact), reader.task.get(fact)
+            if here != there:
+                named = "task" if fact == "name" else f"the task's {fact}"
+                raise SdiwmError(
+                    f"{folder} holds {named} {here!r}, {folders[0]} holds {there!r}: "
+                    "train on one task at a time"
+                )
+    if not reader.lengths:
+        raise SdiwmError(f"{folders[0]} holds no episodes: collect some with `sdiwm collect`")
+    return reader
+
+
+def size_for(config: TrainingConfig, spec: EpisodeSpec) -> ModelSize:
+    """The configured size with the widths that the data fixes, and the configured changes.
+
+    Raises:
+        SdiwmError: a change of an unknown field, of the wrong type, out of range, or one that the
+            data contradicts.
+    """
+    height, width, channels = spec.image
+    data = {
+        "image_size": height,
+        "cameras": channels // 3,
+        "proprio": spec.proprio,
+        "action": spec.action,
+        "goals": spec.goals,
+        "state": spec.state,
+        "goal_image": spec.task.get("goal_modality") == "image",
+    }
+    if height != width:
+        raise SdiwmError(f"the data's pictures are {width} x {height} pixels: collect square ones")
+    follows = {name: value for name, value in data.items() if name != "image_size"}
+    size = _changed(find_size(config.size), follows | config.size_changes)
+    for name, value in data.items():
+        if getattr(size, name) != value:
+            raise SdiwmError(
+                f"training setting 'size.{name}' is {getattr(size, name)}, but the data has "
+                f"{value}: set size.{name}={value}, choose another size, or collect other data"
+            )
+    return size
+
+
+def _changed(size: ModelSize, changes: dict[str, Any]) -> ModelSize:
+    where = "sdiwm_model/sizes.py"
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(size), changes)
+    except ConfigKeyError as error:
+        sentence = unknown(str(error.key), [f.name for f in fields(size)], where)
+        raise SdiwmError(f"training setting 'size': {sentence}") from None
+    except OmegaConfBaseException as error:
+        sentence = wrong_type(error, ModelSize, changes)
+        raise SdiwmError(f"training setting 'size': {sentence}") from None
+    values = cast(dict[str, Any], OmegaConf.to_container(merged))
+    plain: Any = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return replace(size, **plain)
+
+
+def check_start(config: TrainingConfig, size: ModelSize, init: Path | None) -> None:
+    """Refuse settings that contradict one another.
+
+    Raises:
+        SdiwmError: naming the setting.
+    """
+    if config.vision_steps == 0 and init is None:
+        raise SdiwmError(
+            "training setting 'vision_steps' is 0, which leaves the image branch as chance made "
+            "it: use more, or name trained weights with --init"
+        )
+
+
+def check_initial(origin: Manifest, init: Path, size: ModelSize, task: dict[str, Any]) -> None:
+    """Refuse weights of another task or another shape than what is to be trained.
+
+    Raises:
+        SdiwmError: naming what differs.
+    """
+    if origin.task != task["name"]:
+        raise SdiwmError(
+            f"--init {init} is a model of task '{origin.task}', the data holds '{task['name']}': "
+            "name weights of the same task"
+        )
+    for name in (f.name for f in fields(size)):
+        wanted, found = getattr(size, name), getattr(origin.sizes, name)
+        if wanted != found:
+            raise SdiwmError(
+                f"training setting 'size.{name}' is {wanted}, but --init {init} has {found}: "
+                f"set size.{name}={_plain(found)}, or start without --init"
+            )
+
+
+def _plain(value: object) -> str:
+    return str(list(value)).replace(" ", "") if isinstance(value, tuple) else str(value)
