@@ -10,7 +10,7 @@ NAME = "sdiwm_ros"
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "sdiwm_model/__init__.py").read_text())[1]
 
 ROBOT = ["onnxruntime", "tokenizers", "pyserial"]
-SIM = ["mujoco", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
+SIM = ["mujoco", "dm_control", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
 TRAIN = [
     "torch",
     "tensorboard",
@@ -103,6 +103,7 @@ setup(
             "train = sdiwm_model.commands.train",
             "export = sdiwm_model.commands.export",
             "run = sdiwm_sim.commands.run",
+            "imagine = sdiwm_model.commands.imagine",
             "demo = sdiwm_ros.commands.demo",
             "bench = sdiwm_model.commands.bench",
         ],
@@ -111,6 +112,7 @@ setup(
             "ros = sdiwm_ros.commands.bench_ros",
             "horizon = sdiwm_model.commands.bench_horizon",
             "latency = sdiwm_model.commands.bench_latency",
+            "language = sdiwm_sim.commands.bench_language",
         ],
     },
 )

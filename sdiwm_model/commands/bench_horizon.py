@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sdiwm_model.runtime.protocols import Runtime
 
 HELP = "prediction horizon: HRI beside baselines, retrieval, probe error, Lipschitz bound"
-SPARE_STEPS = 50  # an episode is this much longer than the horizon, for rollouts to start apart
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,22 +90,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> "Folders":
     """Those named on the command line, else recordings from the cache."""
-    from sdiwm_model.evaluation.recordings import (
-        HELDOUT_SEED,
-        MIXTURE,
-        STATISTICS_SEED,
-        Recording,
-        record,
-    )
+    from sdiwm_model.evaluation.recordings import heldout_folder, statistics_folder
     from sdiwm_model.evaluation.study import Folders
 
-    def recorded(seed: int, episodes: int) -> Path:
-        steps = args.horizon + SPARE_STEPS
-        model_hash = runtime.manifest.model_hash
-        return record(Recording(args.task, seed, episodes, steps, MIXTURE, str(bundle), model_hash))
-
-    training = args.train_data or recorded(STATISTICS_SEED, args.statistics_episodes)
-    heldout = args.data or [recorded(HELDOUT_SEED + seed, args.episodes) for seed in args.seeds]
+    about = args.task, bundle, runtime.manifest.model_hash, args.horizon
+    training = args.train_data or statistics_folder(*about, args.statistics_episodes)
+    heldout = args.data or [heldout_folder(*about, seed, args.episodes) for seed in args.seeds]
     if len(heldout) != len(args.seeds):
         raise SdiwmError(f"--data names {len(heldout)} folders for {len(args.seeds)} --seeds")
     return Folders(training, heldout, args.seeds)

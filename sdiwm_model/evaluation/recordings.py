@@ -25,6 +25,8 @@ from sdiwm_model.runtime.build import cache_folder
 MIXTURE = "random=0.2,scripted=0.2,wrong_target=0.2,near_target=0.2,planner=0.2"
 STATISTICS_SEED = 1_000_000  # seeds of `sdiwm collect` below this one are for training
 HELDOUT_SEED = 1_000_001  # of bench seed 0; bench seed s has this plus s
+STATISTICS_EPISODES, HELDOUT_EPISODES = 100, 60
+SPARE_STEPS = 50  # an episode is this much longer than the horizon, for rollouts to start apart
 SIMULATOR = "sdiwm_sim"
 KEPT_S = 24 * 3600  # an outdated recording stays this long: another bench may be reading it
 
@@ -61,6 +63,32 @@ def record(recording: Recording) -> Path:
             "--model", recording.model,
         )  # fmt: skip
     return path
+
+
+def statistics_folder(
+    task: str, bundle: Path, model_hash: str, horizon: int, episodes: int = STATISTICS_EPISODES
+) -> Path:
+    """Episodes that tell how latents are distributed; ``bundle`` plans in a part of them."""
+    return _recorded(task, bundle, model_hash, horizon, episodes, STATISTICS_SEED)
+
+
+def heldout_folder(
+    task: str,
+    bundle: Path,
+    model_hash: str,
+    horizon: int,
+    seed: int,
+    episodes: int = HELDOUT_EPISODES,
+) -> Path:
+    """Episodes to be judged on, for one of the bench's seeds."""
+    return _recorded(task, bundle, model_hash, horizon, episodes, HELDOUT_SEED + seed)
+
+
+def _recorded(
+    task: str, bundle: Path, model_hash: str, horizon: int, episodes: int, seed: int
+) -> Path:
+    steps = horizon + SPARE_STEPS
+    return record(Recording(task, seed, episodes, steps, MIXTURE, str(bundle), model_hash))
 
 
 def run_command(*arguments: str) -> None:
