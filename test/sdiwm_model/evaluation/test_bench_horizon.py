@@ -23,7 +23,8 @@ def folders(tmp_path_factory):
 def report(random_bundle, folders, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "horizon.json"
     arguments = [
-        "--model", str(random_bundle), "--one-step", str(random_bundle), "--horizon", str(STEPS),
+        "--model", str(random_bundle), str(random_bundle), "--one-step", str(random_bundle),
+        "--horizon", str(STEPS),
         "--train-data", str(folders / "train"), "--data", str(folders / "a"), str(folders / "b"),
         "--seeds", "0", "1", "--success-episodes", "0", "--json", str(path),
     ]  # fmt: skip
@@ -48,7 +49,24 @@ def test_every_block_has_every_key(report):
             assert block[key] is not None, (name, key)
         assert set(block[f"probe_error_at_{STEPS}"]) == {"fingertip_m", "joints_rad", "pucks_m"}
         assert len(block[f"hri_per_seed_at_{STEPS}"]) == 2
-    assert -1 <= results["shipped"][f"ceiling_at_{STEPS}"] <= 1
+        for curve in block["baselines"].values():
+            assert len(curve) == STEPS
+        errors = block["probe_error"]
+        assert {name: curve[-1] for name, curve in errors.items()} == block[
+            f"probe_error_at_{STEPS}"
+        ]
+    for name in ("shipped", "int8"):
+        assert len(results[name]["ceiling"]) == STEPS
+        assert -1 <= results[name][f"ceiling_at_{STEPS}"] <= 1
+
+
+def test_training_seeds_are_listed_with_their_spread(report):
+    results = json.loads(report.read_text())["results"]
+    family = results["training_seeds"]
+    assert family[f"hri_at_{STEPS}"] == [results["shipped"]["hri"][-1]] * 2
+    assert family["std"][f"hri_at_{STEPS}"] == 0
+    assert family["mean"][f"skill_at_{STEPS}"] == results["shipped"][f"skill_at_{STEPS}"]
+    assert len(results["one_step_training_seeds"]["model_hash"]) == 1
 
 
 def test_int8_is_scored_against_the_float_targets(report):
