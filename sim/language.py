@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_model.planning.protocols import PlannerSettings, shift_plan
@@ -220,7 +221,7 @@ def understand(runtime: Runtime, sentence: str) -> Array | None:
 
 def words_in_transition(
     runtime: Runtime, starts: Array, plain: Sequence[Array], steps: int, seed: int
-) -> Array:
+) -> NDArray[np.float64]:
     """How much the words alone change what the model predicts, for k = 1..steps: (steps,).
 
     The same random actions from the same latents (N, Z) under two goals' c: the mean distance of

@@ -36,7 +36,7 @@ def draw_curves(path: Path, results: Mapping[str, Any], task: str, dt: float) ->
     blocks = {name: results[name] for name in STYLES if results.get(name) is not None}
     units = list(dict.fromkeys(_unit(name) for name in blocks["shipped"]["probe_error"]))
     figure = Figure(figsize=(13, 5.5), layout="constrained")
-    mosaic = [["hri", unit] for unit in units]
+    mosaic: list[Any] = [["hri", unit] for unit in units]
     axes = figure.subplot_mosaic(mosaic, width_ratios=[1.5, 1])
     steps = len(blocks["shipped"]["hri"])
     _draw_hri(axes["hri"], blocks, results.get("training_seeds", {}).get("hri", ()))

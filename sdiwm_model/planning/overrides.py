@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import PlannerSettings
@@ -18,7 +19,7 @@ def overridden(settings: PlannerSettings, changes: Sequence[str]) -> PlannerSett
         SdiwmError: no such setting, or a value of another type or out of its range.
     """
     known = asdict(settings)
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
         if name not in known:
