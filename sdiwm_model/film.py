@@ -14,6 +14,7 @@ from sdiwm_model.files import atomic_path
 Picture = NDArray[np.uint8]
 GIF_STRIDE = 2  # a GIF holds every second picture, twice as long
 GIF_COLOURS = 64
+PALETTE_PICTURES = 16  # from which the colours of a GIF are taken
 
 
 def check_film_path(path: Path) -> None:
@@ -63,8 +64,12 @@ def _write_mp4(first: Picture, frames: Iterator[Picture], path: Path, rate: floa
 def _write_gif(first: Picture, frames: Iterator[Picture], path: Path, rate: float) -> int:
     from PIL import Image
 
-    pictures = [Image.fromarray(first), *(Image.fromarray(frame) for frame in frames)]
-    pictures = [picture.quantize(GIF_COLOURS) for picture in pictures[::GIF_STRIDE]]
+    kept = [first, *frames][::GIF_STRIDE]
+    some = np.concatenate(kept[:: max(1, len(kept) // PALETTE_PICTURES)])
+    palette = Image.fromarray(some).quantize(GIF_COLOURS)
+    # One palette for all: what does not move then costs no bytes.
+    none = Image.Dither.NONE
+    pictures = [Image.fromarray(each).quantize(palette=palette, dither=none) for each in kept]
     pictures[0].save(
         path, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
         duration=round(1000 * GIF_STRIDE / rate),

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=3, metavar="N", help="filmed")
     parser.add_argument("--horizon", type=int, default=100, metavar="T", help="model steps")
     parser.add_argument(
-        "--train-data", type=Path, metavar="DIR", help="training episodes, for the decoder"
+        "--train-data", type=Path, metavar="DIR", help="episodes to fit the decoder to"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="held-out episodes, to film")
     parser.add_argument(
@@ -55,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
     from sdiwm_model.data.shards import ShardReader
     from sdiwm_model.evaluation.horizon import Whitening
     from sdiwm_model.evaluation.imagined_film import draw_clip, latents_and_pictures, make_clips
-    from sdiwm_model.evaluation.recordings import heldout_folder, statistics_folder
+    from sdiwm_model.evaluation.recordings import decoder_folder, heldout_folder
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
 
     bundle = bundle_folder(args.model, args.task)
     runtime = load_runtime(bundle, "onnx")
+    training = args.train_data or decoder_folder(args.task)
     about = args.task, bundle, runtime.manifest.model_hash, args.horizon
-    training = args.train_data or statistics_folder(*about)
     heldout = ShardReader(args.data or heldout_folder(*about, args.seed))
     latents, pictures = latents_and_pictures(runtime, ShardReader(training).episodes())
     decoder = _decoder(args, latents, pictures, runtime.manifest.model_hash)

@@ -23,9 +23,12 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.build import cache_folder
 
 MIXTURE = "random=0.2,scripted=0.2,wrong_target=0.2,near_target=0.2,planner=0.2"
+WITHOUT_PLANNER = "random=0.25,scripted=0.25,wrong_target=0.25,near_target=0.25"
+DECODER_SEED = 999_999
 STATISTICS_SEED = 1_000_000  # seeds of `sdiwm collect` below this one are for training
 HELDOUT_SEED = 1_000_001  # of bench seed 0; bench seed s has this plus s
 STATISTICS_EPISODES, HELDOUT_EPISODES = 100, 60
+DECODER_EPISODES, DECODER_STEPS = 400, 40  # many scenes: a decoder must draw any of them
 SPARE_STEPS = 50  # an episode is this much longer than the horizon, for rollouts to start apart
 SIMULATOR = "sdiwm_sim"
 KEPT_S = 24 * 3600  # an outdated recording stays this long: another bench may be reading it
@@ -33,15 +36,15 @@ KEPT_S = 24 * 3600  # an outdated recording stays this long: another bench may b
 
 @dataclass(frozen=True)
 class Recording:
-    """What a data set holds, and so its name in the cache."""
+    """What a data set holds, and so its name in the cache; ``model`` plans, where one is needed."""
 
     task: str
     seed: int
     episodes: int
     steps: int
     mixture: str
-    model: str
-    model_hash: str
+    model: str | None = None
+    model_hash: str | None = None
 
 
 def record(recording: Recording) -> Path:
@@ -60,7 +63,7 @@ def record(recording: Recording) -> Path:
             "collect", "--task", recording.task, "--out", str(path),
             "--episodes", str(recording.episodes), "--steps", str(recording.steps),
             "--seed", str(recording.seed), "--mixture", recording.mixture,
-            "--model", recording.model,
+            *(("--model", recording.model) if recording.model else ()),
         )  # fmt: skip
     return path
 
@@ -82,6 +85,12 @@ def heldout_folder(
 ) -> Path:
     """Episodes to be judged on, for one of the bench's seeds."""
     return _recorded(task, bundle, model_hash, horizon, episodes, HELDOUT_SEED + seed)
+
+
+def decoder_folder(task: str) -> Path:
+    """Short episodes of many scenes, the same for every model."""
+    steps, episodes = DECODER_STEPS, DECODER_EPISODES
+    return record(Recording(task, DECODER_SEED, episodes, steps, WITHOUT_PLANNER))
 
 
 def _recorded(

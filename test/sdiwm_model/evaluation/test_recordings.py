@@ -53,6 +53,14 @@ def test_another_seed_leaves_them_alone(commands):
     assert first.exists()
 
 
+def test_a_decoder_needs_no_model_to_record(commands):
+    recordings.decoder_folder("reach")
+    assert "--model" not in commands[0]
+    assert "planner" not in commands[0][commands[0].index("--mixture") + 1]
+    recordings.record(RECORDING)
+    assert commands[1][-2:] == ("--model", "bundle")
+
+
 def test_a_command_that_fails_is_one_sentence():
     with pytest.raises(SdiwmError, match="`sdiwm collect` failed; the reason is above"):
         recordings.run_command("collect", "--out", "/nonexistent", "--mixture", "none=1")
