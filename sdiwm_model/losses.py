@@ -12,14 +12,17 @@ NEAR_WEIGHT = 3.0
 DIRECTIONS = 64  # random projections of one batch
 
 
-def drift_loss(predicted: Tensor, encoded: Tensor) -> Tensor:
-    """L_drift = mean over k = 1..K of ||z^_{t+k} - Enc(x_{t+k})||^2, rolled open loop.
+def drift_loss(predicted: Tensor, encoded: Tensor, discount: float = 1.0) -> Tensor:
+    """L_drift = mean over k = 1..K of w_k ||z^_{t+k} - Enc(x_{t+k})||^2, rolled open loop.
 
     Args:
         predicted: latents of one open-loop rollout, (B, K, Z).
         encoded: the encoder's latents at the same times, (B, K, Z).
+        discount: w_k = discount^(k - 1), scaled to a mean of 1 over the K steps.
     """
-    return (predicted - encoded).square().sum(dim=-1).mean()
+    weight = discount ** torch.arange(predicted.shape[1])
+    error = (predicted - encoded).square().sum(dim=-1)
+    return (error * weight / weight.mean()).mean()
 
 
 def cost_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -61,32 +64,32 @@ def inverse_dynamics_loss(reader: nn.Module, latents: Tensor, actions: Tensor) -
     return functional.mse_loss(reader(pairs), actions[:, :-1])
 
 
-def elsewhere_loss(
-    reader: nn.Module, latents: Tensor, proprio: Tensor, cost: Tensor, other: Tensor
-) -> Tensor:
-    """Cost error at another moment of the same sequence, told only how the joints stood then.
+def elsewhere_loss(reader: nn.Module, features: Tensor, joints: Tensor, cost: Tensor) -> Tensor:
+    """Error of the costs at some moments of an episode, told the picture of *one* and all joints.
 
-    To say what being elsewhere would cost, a latent must hold where the targets are and not only
-    how far: a distance from one place is a circle. It needs rewards and joints, no labels.
+    To say what being elsewhere would cost, image features must hold where the targets are and not
+    only how far from here: a distance is a circle. It needs rewards and joints, no labels.
 
     Args:
-        reader: (..., Z + P) -> (..., G).
-        latents, proprio, cost: (B, T, Z), (B, T, P), (B, T, G).
-        other: index in time of the other moment, (B, T).
+        reader: (..., E + P) -> (..., G).
+        features: of the pictures, (B, E).
+        joints, cost: at the moments asked for, (..., B, P), (..., B, G).
     """
-    rows = torch.arange(len(latents)).unsqueeze(1)
-    predicted = reader(torch.cat([latents, proprio[rows, other]], dim=-1))
-    return cost_loss(predicted, cost[rows, other])
+    pictures = features.expand(*joints.shape[:-1], -1)
+    return cost_loss(reader(torch.cat([pictures, joints], dim=-1)), cost)
 
 
-def value_loss(value: Tensor, cost: Tensor, next_value: Tensor, discount: float) -> Tensor:
+def value_loss(value: Tensor, cost: Tensor, discount: float) -> Tensor:
     """Expectile temporal difference towards the best continuation seen in the data.
 
     V(z) moves to cost + discount * V(z') by an asymmetric square, so that it approaches the
     lower (better) outcomes: implicit V-learning, Kostrikov et al., "IQL" (2021), eq. 5, with the
     sign turned since this is a cost.
+
+    Args:
+        value, cost: of successive steps, (B, K + 1, ...).
     """
-    error = cost + discount * next_value.detach() - value
+    error = cost[:, :-1] + discount * value[:, 1:].detach() - value[:, :-1]
     return (torch.where(error < 0, 0.9, 0.1) * error.square()).mean()
 
 

@@ -12,6 +12,7 @@ from sdiwm_model.data.episodes import Episode
 from sdiwm_model.errors import SdiwmError
 
 FEATURE_CHUNK = 512
+OTHERS = 3  # other moments of an episode that a picture is asked about
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,19 @@ class Windows:
 def frame_indices(total: int, batch: int, generator: torch.Generator) -> Tensor:
     """Which frames an update sees, (batch,)."""
     return torch.randint(total, (batch,), generator=generator)
+
+
+def other_moments(
+    data: Experience, episode: Tensor, index: Tensor, span: int, generator: torch.Generator
+) -> Tensor:
+    """`OTHERS` indices for each of ``index`` (B,), at most ``span`` steps away: (OTHERS, B).
+
+    They stay in the same episode, whose number ``episode`` (B,) holds.
+    """
+    first, last = data.starts[episode], data.starts[episode] + data.lengths[episode] - 1
+    low, high = torch.maximum(index - span, first), torch.minimum(index + span, last)
+    share = torch.rand(OTHERS, len(index), generator=generator)
+    return (low + share * (high - low + 1)).long()
 
 
 def draw_windows(

@@ -51,12 +51,14 @@ class TrainingConfig:
     world_learning_rate: float
     horizon: int
     long_horizon: int
+    curriculum: float
+    elsewhere_span: int
     discount: float
     drift_weight: float
+    drift_discount: float
     joints_weight: float
     scene_weight: float
     inverse_weight: float
-    elsewhere_weight: float
     state_weight: float
     anti_collapse: str
     anti_collapse_weight: float

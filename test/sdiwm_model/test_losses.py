@@ -6,7 +6,10 @@ import torch
 from sdiwm_model.losses import (
     cost_loss,
     drift_loss,
+    elsewhere_loss,
+    inverse_dynamics_loss,
     saturation_loss,
+    sketched_gaussian_loss,
     value_loss,
     variance_covariance_loss,
 )
@@ -26,19 +29,68 @@ def test_an_error_close_to_the_target_weighs_three_times_as_much():
 
 
 def test_value_moves_to_the_better_outcome():
-    value = torch.zeros(2, requires_grad=True)
-    outcomes = torch.tensor([1.0, -1.0])
-    value_loss(value, outcomes, torch.zeros(2), discount=0.9).backward()
-    worse, better = value.grad.tolist()
+    value = torch.zeros(2, 2, requires_grad=True)  # two sequences of two steps
+    value_loss(value, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), discount=0.9).backward()
+    worse, better = value.grad[:, 0].tolist()
     assert worse < 0 < better  # gradient descent raises the first and lowers the second ...
     assert better == pytest.approx(-9 * worse)  # ... nine times as hard
 
 
 def test_the_next_value_is_a_target_not_a_variable():
-    following = torch.ones(3, requires_grad=True)
-    value = torch.zeros(3, requires_grad=True)
-    value_loss(value, torch.ones(3), following, discount=0.9).backward()
-    assert following.grad is None
+    value = torch.ones(3, 2, requires_grad=True)
+    value_loss(value, torch.ones(3, 2), discount=0.9).backward()
+    assert value.grad[:, 0].abs().min() > 0
+    assert value.grad[:, 1].abs().max() == 0
+
+
+def test_discounted_drift_minds_the_near_future_more():
+    real = torch.zeros(1, 4, 2)
+    early, late = real.clone(), real.clone()
+    early[0, 0] = late[0, 3] = 1.0
+    assert drift_loss(early, real) == drift_loss(late, real) == pytest.approx(0.5)
+    assert drift_loss(early, real, 0.5) > 2 * drift_loss(late, real, 0.5)
+
+
+def test_a_normal_spread_is_what_the_sketch_asks_for():
+    draw = torch.Generator().manual_seed(0)
+    normal = torch.randn(4096, 8, generator=draw)
+
+    def loss(latents):
+        return sketched_gaussian_loss(latents, torch.Generator().manual_seed(1)).item()
+
+    assert loss(normal) < 1e-3
+    for spoilt in (
+        0.2 * normal,
+        3 * normal,
+        normal + 1,
+        normal[:, :1].expand(-1, 8),
+        normal.sign(),
+    ):
+        assert loss(spoilt) > 10 * loss(normal)
+
+
+def test_elsewhere_is_told_one_picture_and_all_the_joints():
+    """A reader that knows where the target is has no error; one that knows how far, has."""
+    target, joints = torch.randn(16, 1), torch.randn(3, 16, 1)
+    cost = (joints - target).abs()
+
+    class Knows(torch.nn.Module):
+        def forward(self, x):
+            return (x[..., 1:] - x[..., :1]).abs()
+
+    assert elsewhere_loss(Knows(), target, joints, cost) == pytest.approx(0.0, abs=1e-9)
+    assert elsewhere_loss(Knows(), cost[0], joints, cost) > 0.1
+
+
+def test_the_action_between_two_latents_is_learned_from_them():
+    latents = torch.randn(4, 6, 3)
+    actions = torch.zeros(4, 6, 3)
+    actions[:, :-1] = latents[:, 1:] - latents[:, :-1]
+    reader = torch.nn.Linear(6, 3, bias=False)
+    with torch.no_grad():
+        reader.weight.copy_(torch.cat([-torch.eye(3), torch.eye(3)], dim=1))
+    assert inverse_dynamics_loss(reader, latents, actions).item() == pytest.approx(0.0, abs=1e-9)
+    assert inverse_dynamics_loss(reader, latents, actions + 1).item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("collapse", ["constant", "copies"])
