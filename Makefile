@@ -1,11 +1,12 @@
 # `make demo` and `make test` do all set-up on a bare Debian 12 or Ubuntu 24.04; see README.md.
-# PYTHON=python3.12 chooses the interpreter, ARGS='--say "touch the blue target"' reaches the demo.
+# PYTHON=python3.12 chooses the interpreter, ARGS='--say "touch the blue target"' reaches the demo,
+# TASK=push SEED=1 the weights.
 
 BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
 
-.PHONY: demo test lint weights clean
+.PHONY: demo test lint weights ship clean
 
 demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
@@ -32,22 +33,13 @@ build/typing:
 	ln -sfn ../../sdiwm_model ../../sdiwm_ros $@
 	ln -sfn ../../sim $@/sdiwm_sim
 
-# The shipped weights, from nothing, in under half an hour on two cores. Three rounds: scripted and
-# random motion first; then also what the model's own planner does, where it errs, twice.
-WEIGHTS := runs/weights
-FINE_TUNE := --set state_weight=1 language_steps=0 vision_steps=0
+# A task's weights from nothing, and the step that makes them those that `sdiwm` finds by itself.
+TASK := reach
+SEED := 0
 weights: $(READY)
-	$(BIN)/sdiwm collect --task reach --episodes 800 --seed 0 --out $(WEIGHTS)/scripted
-	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted --out $(WEIGHTS)/first \
-		--set state_weight=1 world_steps=4000
-	$(BIN)/sdiwm export --model $(WEIGHTS)/first --out $(WEIGHTS)/first_bundle
-	$(BIN)/sdiwm collect --task reach --episodes 400 --seed 1 --mixture planner=1 \
-		--model $(WEIGHTS)/first_bundle --out $(WEIGHTS)/planned
-	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted $(WEIGHTS)/planned --init $(WEIGHTS)/first \
-		--out $(WEIGHTS)/second $(FINE_TUNE)
-	$(BIN)/sdiwm export --model $(WEIGHTS)/second --out $(WEIGHTS)/second_bundle
-	$(BIN)/sdiwm collect --task reach --episodes 400 --seed 2 --mixture planner=1 \
-		--model $(WEIGHTS)/second_bundle --out $(WEIGHTS)/planned_again
-	$(BIN)/sdiwm train --data $(WEIGHTS)/scripted $(WEIGHTS)/planned $(WEIGHTS)/planned_again \
-		--init $(WEIGHTS)/second --out $(WEIGHTS)/third $(FINE_TUNE)
-	$(BIN)/sdiwm export --model $(WEIGHTS)/third --out sdiwm_model/weights/reach
+	.ci/weights.sh $(TASK) $(SEED)
+
+ship:
+	cp -rT runs/weights/$(TASK)/$(SEED)/bundle sdiwm_model/weights/.$(TASK)
+	rm -rf sdiwm_model/weights/$(TASK)
+	mv sdiwm_model/weights/.$(TASK) sdiwm_model/weights/$(TASK)
