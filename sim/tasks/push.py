@@ -55,8 +55,8 @@ class PushTask:
     goals: tuple[str, ...] = push_instructions.GOALS
     physics_dt = 0.005
     ticks_per_step = 10
-    control_ticks = 2
-    camera_period = 1 / 30
+    control_ticks = 5
+    camera_period = 0.025
     time_limit = 10.0
     state_groups: tuple[StateGroup, ...] = (
         StateGroup("fingertip", "m", 0, 1, 2),
