@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -9,14 +11,14 @@ from sdiwm_model.runtime.session import open_session
 from sdiwm_model.sizes import find_size
 from sdiwm_model.world_model import WorldModel
 
-NAMES = ["vision", "fusion", "step", "heads", "language"]
+NAMES = ["vision", "fusion", "step", "heads", "prior", "language"]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     torch.manual_seed(1)
-    model = WorldModel(find_size("miniature")).train()
+    model = WorldModel(replace(find_size("miniature"), prior=16, ensemble=2)).train()
     return folder, model, export_onnx(folder, model)
 
 
@@ -43,7 +45,7 @@ def test_step_takes_any_number_of_candidates(exported):
     for count in (1, 2, 33, 700):
         z, a = np.zeros((count, 32), np.float32), np.zeros((count, 4), np.float32)
         outputs = session.run(None, {"z": z, "a": a, "c": np.zeros((1, 16), np.float32)})
-        assert [o.shape for o in outputs] == [(count, 32), (count,), (count,)]
+        assert [o.shape for o in outputs] == [(count, 32), (count,), (count,), (count,)]
 
 
 def test_damaged_weights_are_refused_and_nothing_is_written(tmp_path):
