@@ -38,6 +38,20 @@ def cost_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (weight * error).mean()
 
 
+def likelihood_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Negative log-likelihood of a Gaussian whose variance is the batch's own, one a dimension.
+
+    What can be read is read ever more precisely, and what cannot, such as velocities from one
+    picture, does not drown it (Kendall et al. 2018, eq. 5-7, the variance at its optimum).
+
+    Args:
+        predicted, target: (B, X).
+    """
+    return (
+        0.5 * (functional.mse_loss(predicted, target, reduction="none").mean(0) + 1e-5).log().mean()
+    )
+
+
 def readout_loss(reader: nn.Module, real: Tensor, predicted: Tensor, target: Tensor) -> Tensor:
     """Mean square error of what is read from real and from predicted latents, summed.
 

@@ -59,8 +59,9 @@ class Experience:
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...), episode (B,).
+    """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...).
 
+    episode, first (B,): which episode, and which step of it the sequence begins at;
     features hold the last frames, newest first: (B, K + 1, frames * E).
     """
 
@@ -70,6 +71,7 @@ class Windows:
     cost: Tensor
     state: Tensor
     episode: Tensor
+    first: Tensor
 
 
 def frame_indices(total: int, batch: int, generator: torch.Generator) -> Tensor:
@@ -115,6 +117,7 @@ def draw_windows(
         data.cost[index],
         data.state[index],
         episode,
+        first,
     )
 
 

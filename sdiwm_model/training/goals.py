@@ -30,7 +30,8 @@ def draw_goals(
     windows: Windows,
     generator: torch.Generator,
 ) -> Goals:
-    """All the named goals, or pictures from other times of the same episodes.
+    """All the named goals, or pictures from the same episodes: half from the sequences themselves,
+    where the cost decides, half from any time.
 
     A picture needs no label: the cost is how far the joints are from where they were when it was
     taken (hindsight relabelling, Andrychowicz et al. 2017).
@@ -38,9 +39,11 @@ def draw_goals(
     if model.goal_image is None:
         codes = goal_codes(model.size.goals, model.size.conditioning)
         return Goals(codes[None], windows.cost)
-    shape = (len(windows.episode), PICTURES)
-    step = (torch.rand(shape, generator=generator) * data.lengths[windows.episode, None]).long()
-    index = data.starts[windows.episode, None] + step
+    share = torch.rand(len(windows.episode), PICTURES, generator=generator)
+    anywhere = share * data.lengths[windows.episode, None]
+    nearby = windows.first[:, None] + share * windows.proprio.shape[1]
+    near = torch.arange(PICTURES) < PICTURES // 2
+    index = data.starts[windows.episode, None] + torch.where(near, nearby, anywhere).long()
     return Goals(
         model.goal_image(features[index]), pose_distance(windows.proprio, data.proprio[index])
     )

@@ -8,13 +8,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sdiwm_model.losses import (
     cost_loss,
     drift_loss,
     elsewhere_loss,
     inverse_dynamics_loss,
+    likelihood_loss,
     readout_loss,
     saturation_loss,
     sketched_gaussian_loss,
@@ -88,7 +88,7 @@ class VisionStage:
         joints = self._model.fusion.normalise(data.proprio)
         parts = {}
         if size.proprio:
-            parts["joints"] = functional.mse_loss(self._joints(features), joints[chosen])
+            parts["joints"] = likelihood_loss(self._joints(features), joints[chosen])
         if not size.goal_image:
             parts["cost"] = elsewhere_loss(self._cost, features, joints[chosen], data.cost[chosen])
         if not size.goal_image and size.proprio and self._config.elsewhere_span:

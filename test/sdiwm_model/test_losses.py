@@ -8,6 +8,7 @@ from sdiwm_model.losses import (
     drift_loss,
     elsewhere_loss,
     inverse_dynamics_loss,
+    likelihood_loss,
     saturation_loss,
     sketched_gaussian_loss,
     value_loss,
@@ -104,3 +105,13 @@ def test_collapsed_latents_cost_more_than_spread_ones(collapse):
 def test_only_saturated_latents_are_penalised():
     assert saturation_loss(torch.tensor([-2.5, 0.0, 2.4])) == 0
     assert saturation_loss(torch.tensor([3.5])) == pytest.approx(1.0)
+
+
+def test_what_cannot_be_read_does_not_drown_what_can():
+    target = torch.randn(256, 2)
+    predicted = torch.zeros(256, 2, requires_grad=True)
+    close = target + torch.tensor([0.01, 1.0]) * torch.randn(256, 2)
+    loss = likelihood_loss(close - predicted, target)
+    loss.backward()
+    precise, noisy = predicted.grad.abs().mean(dim=0)
+    assert precise > 20 * noisy
