@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from sdiwm_model.sizes import ModelSize
 
+PLACE = 4  # coordinates of a place: three of space, and room for more
+
 
 class FilmHead(nn.Module):
     """Numbers from a latent and a goal.
@@ -73,3 +75,37 @@ class GoalPicture(nn.Sequential):
             nn.Linear(self.HIDDEN, size.conditioning),
             nn.Tanh(),
         )
+
+
+class Places(nn.Sequential):
+    """Image features (..., E) -> each goal's place (..., G * PLACE): see `losses.places_loss`."""
+
+    HIDDEN = 128
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__(
+            nn.Linear(size.features, self.HIDDEN),
+            nn.ReLU(),
+            nn.Linear(self.HIDDEN, size.goals * PLACE),
+        )
+
+
+class Probe(nn.Sequential):
+    """A latent (..., Z) -> the privileged state (..., S)."""
+
+    HIDDEN = 128
+
+    def __init__(self, size: ModelSize) -> None:
+        super().__init__(
+            nn.Linear(size.latent, self.HIDDEN),
+            nn.ReLU(),
+            nn.Linear(self.HIDDEN, size.state),
+        )
+
+    @torch.no_grad()
+    def scale(self, mean: Tensor, std: Tensor) -> None:
+        """Turn an estimate of the normalised state into one in SI units; mean, std (S,)."""
+        last = self.get_submodule("2")
+        for parameter in last.parameters():
+            parameter.mul_(std if parameter.ndim == 1 else std.unsqueeze(1))
+        last.get_parameter("bias").add_(mean)

@@ -78,19 +78,21 @@ def inverse_dynamics_loss(reader: nn.Module, latents: Tensor, actions: Tensor) -
     return functional.mse_loss(reader(pairs), actions[:, :-1])
 
 
-def elsewhere_loss(reader: nn.Module, features: Tensor, joints: Tensor, cost: Tensor) -> Tensor:
+def places_loss(reader: nn.Module, places: Tensor, joints: Tensor, cost: Tensor) -> Tensor:
     """Error of the costs at some moments of an episode, told the picture of *one* and all joints.
 
-    To say what being elsewhere would cost, image features must hold where the targets are and not
-    only how far from here: a distance is a circle. It needs rewards and joints, no labels.
+    One reader serves every goal: cost = reader(place of the goal, joints). To foretell what it
+    costs to be elsewhere, a place must hold where its goal is and not only how far from here: a
+    distance is a circle, several are a place. Rewards and joints suffice, no label is needed.
 
     Args:
-        reader: (..., E + P) -> (..., G).
-        features: of the pictures, (B, E).
-        joints, cost: at the moments asked for, (..., B, P), (..., B, G).
+        reader: (..., place + P) -> (..., 1).
+        places: of every goal, from one picture each, (B, G, place).
+        joints, cost: at the moments asked for, (M, B, P), (M, B, G).
     """
-    pictures = features.expand(*joints.shape[:-1], -1)
-    return cost_loss(reader(torch.cat([pictures, joints], dim=-1)), cost)
+    shape = (*cost.shape, -1)
+    told = [places.expand(shape), joints.unsqueeze(-2).expand(shape)]
+    return cost_loss(reader(torch.cat(told, dim=-1)).squeeze(-1), cost)
 
 
 def value_loss(value: Tensor, cost: Tensor, discount: float) -> Tensor:

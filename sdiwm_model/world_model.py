@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.encoder import Fusion, image_encoder
-from sdiwm_model.heads import GoalHead, GoalPicture, PriorHead
+from sdiwm_model.heads import GoalHead, GoalPicture, Places, PriorHead, Probe
 from sdiwm_model.language import LanguageFusion
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.transformer_dynamics import TransformerDynamics
@@ -25,8 +25,10 @@ class WorldModel(nn.Module):
     language   text tokens -> c, once per instruction
     goal_image image features of a picture of the goal -> c, in place of the language
     joints     z -> normalised proprioception: a training loss that needs no labels
-    scene      z -> normalised features of its frames: another one. Without it a latent holds how far each
-               target is but not where, and a planner cannot tell in which direction to move.
+    scene      z -> normalised features of its frames: another one. Without it a latent holds how
+               far each target is but not where: a planner cannot tell in which direction to move.
+    places     image features -> where each goal is, in coordinates of the model's own making: what
+               a latent must hold for that, learned from rewards. Training only.
     probe      z -> privileged state, fitted after training, for evaluation and pictures
     """
 
@@ -45,7 +47,8 @@ class WorldModel(nn.Module):
         self.goal_image = GoalPicture(size) if size.goal_image else None
         self.joints = nn.Linear(size.latent, size.proprio)
         self.scene = nn.Linear(size.latent, size.frames * size.features)
-        self.probe = nn.Linear(size.latent, size.state)
+        self.places = Places(size)
+        self.probe = Probe(size)
 
     def rollout(self, z: Tensor, actions: Tensor, c: Tensor) -> Tensor:
         """Open loop: z (B, Z), actions (B, T, A), c (B, C) -> predicted latents (B, T, Z)."""

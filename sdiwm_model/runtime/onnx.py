@@ -130,8 +130,8 @@ class OnnxRuntime:
 
     def probe(self, z: Array) -> Array:
         """latents (..., Z) -> (..., S)."""
-        weight, bias = self._probe
-        return z @ weight.T + bias
+        first, first_bias, last, last_bias = self._probe
+        return np.maximum(z @ first.T + first_bias, 0.0) @ last.T + last_bias
 
     def _ground(self, tokens: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array]:
         assert self._language is not None
@@ -139,11 +139,12 @@ class OnnxRuntime:
         return c, grounding
 
 
-def _read_probe(path: Path) -> tuple[Array, Array]:
+def _read_probe(path: Path) -> tuple[Array, ...]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as weights:
-            return weights.get_tensor("probe.weight"), weights.get_tensor("probe.bias")
+            names = ("probe.0.weight", "probe.0.bias", "probe.2.weight", "probe.2.bias")
+            return tuple(weights.get_tensor(name) for name in names)
     except (SafetensorError, FileNotFoundError) as error:
         raise SdiwmError(f"{path} is damaged or has no probe ({error}); {REMEDY}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,7 +33,15 @@ KINDS = {
     "dict[str, Any]": "fields of the size, as in {latent: 16}",
     "tuple[int, int]": "two whole numbers, as in [16,16]",
 }
-LEAST = {"horizon": 1, "long_horizon": 1, "save_every": 1, "vision_batch": 2, "world_batch": 2}
+MOST = {"curriculum": 1.0, "drift_discount": 1.0}
+LEAST = {
+    "horizon": 1,
+    "long_horizon": 1,
+    "prior_steps": 1,
+    "save_every": 1,
+    "vision_batch": 2,
+    "world_batch": 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,8 @@ class TrainingConfig:
     world_steps: int
     vision_batch: int
     world_batch: int
+    prior_plans: int
+    prior_steps: int
     vision_learning_rate: float
     world_learning_rate: float
     horizon: int
@@ -58,6 +68,7 @@ class TrainingConfig:
     drift_discount: float
     joints_weight: float
     scene_weight: float
+    places_weight: float
     inverse_weight: float
     state_weight: float
     anti_collapse: str
@@ -71,9 +82,10 @@ class TrainingConfig:
         find_size(self.size)
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, (int, float)):
-                least = LEAST.get(name, 0)
-                if not least <= value < math.inf:
-                    raise SdiwmError(f"training setting '{name}' is {value}: use >= {least}")
+                least, most = LEAST.get(name, 0), MOST.get(name, sys.float_info.max)
+                if not least <= value <= most:
+                    allowed = f"use >= {least}" + (f" and <= {most}" if name in MOST else "")
+                    raise SdiwmError(f"training setting '{name}' is {value}: {allowed}")
             elif name in CHOICES and value not in CHOICES[name]:
                 raise SdiwmError(
                     f"training setting '{name}' is '{value}': use one of {', '.join(CHOICES[name])}"

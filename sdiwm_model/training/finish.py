@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn import functional
 
 from sdiwm_model.checkpoint import WEIGHTS, Manifest, save_weights, write_manifest
 from sdiwm_model.files import atomic_path
+from sdiwm_model.heads import Probe
 from sdiwm_model.training.batches import (
     Experience,
     all_with_history,
@@ -23,12 +25,13 @@ from sdiwm_model.world_model import WorldModel
 CALIBRATION = "calibration.safetensors"
 CALIBRATION_ROLLOUTS = 256
 CALIBRATION_STEPS = 32
-RIDGE = 1e-3
+PROBE_STEPS = 2000
+PROBE_BATCH = 1024
+PROBE_LEARNING_RATE = 3e-3
 
 
-@torch.no_grad()
-def fit_probe(model: WorldModel, latents: Tensor, state: Tensor) -> Tensor:
-    """Ridge regression of the privileged state on the latents, into ``model.probe``.
+def fit_probe(model: WorldModel, latents: Tensor, state: Tensor, seed: int) -> Tensor:
+    """Regression of the privileged state on the latents into a new ``model.probe``.
 
     Args:
         latents: (N, Z); state: (N, S).
@@ -36,13 +39,23 @@ def fit_probe(model: WorldModel, latents: Tensor, state: Tensor) -> Tensor:
     Returns:
         Root mean square error of each state number over the same data, (S,).
     """
-    centre, target = latents.mean(dim=0), state.mean(dim=0)
-    z, y = latents - centre, state - target
-    gram = z.T @ z + RIDGE * len(z) * torch.eye(z.shape[1])
-    weight = torch.linalg.solve(gram, z.T @ y).T
-    model.probe.weight.copy_(weight)
-    model.probe.bias.copy_(target - weight @ centre)
-    return (model.probe(latents) - state).square().mean(dim=0).sqrt()
+    mean, std = state.mean(dim=0), state.std(dim=0) + 1e-6
+    latents, target = latents.detach(), (state - mean) / std
+    draw = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model.probe = Probe(model.size)
+    optimiser = torch.optim.AdamW(model.probe.parameters(), PROBE_LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PROBE_LEARNING_RATE, PROBE_STEPS)
+    for _ in range(PROBE_STEPS):
+        chosen = torch.randint(len(latents), (PROBE_BATCH,), generator=draw)
+        loss = functional.mse_loss(model.probe(latents[chosen]), target[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        model.probe.scale(mean, std)
+        return (model.probe(latents) - state).square().mean(dim=0).sqrt()
 
 
 @torch.no_grad()
@@ -67,15 +80,15 @@ def write_calibration(
         temporary.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}))
 
 
-@torch.no_grad()
 def write_bundle(
     folder: Path, model: WorldModel, data: Experience, manifest: Manifest, seed: int
 ) -> dict[str, Any]:
     """Fit the probe and write weights, calibration and manifest; the probe's errors."""
     folder.mkdir(parents=True, exist_ok=True)
-    features = encode_frames(model.vision, data.frames)
-    latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
-    errors = fit_probe(model, latents, data.state)
+    with torch.no_grad():
+        features = encode_frames(model.vision, data.frames)
+        latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
+    errors = fit_probe(model, latents, data.state, seed)
     save_weights(folder / WEIGHTS, model)
     write_calibration(folder, model, data, features, seed)
     write_manifest(folder, manifest)

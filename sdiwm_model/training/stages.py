@@ -9,12 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from sdiwm_model.heads import PLACE
 from sdiwm_model.losses import (
     cost_loss,
     drift_loss,
-    elsewhere_loss,
     inverse_dynamics_loss,
     likelihood_loss,
+    places_loss,
     readout_loss,
     saturation_loss,
     sketched_gaussian_loss,
@@ -59,11 +60,10 @@ class Stage(Protocol):
 
 
 class VisionStage:
-    """Image branch: from single pictures, read the joints, and with them every goal's cost.
+    """Image branch: from single pictures, read the joints and where every goal is.
 
     Throw-away networks read the features, wider than the one that ships, so that the features
-    become good before anything small has to use them. The cost is asked for where the joints are
-    and where they were at other moments of the episode: see `losses.elsewhere_loss`.
+    become good before anything small has to use them.
     """
 
     name = "vision"
@@ -73,13 +73,12 @@ class VisionStage:
         self._model, self._data, self._config = model, data, config
         self._episode = torch.repeat_interleave(torch.arange(len(data.lengths)), data.lengths)
         size = model.size
-        self._cost = _reader(size.features + size.proprio, size.goals)
+        self._cost = _reader(PLACE + size.proprio, 1)
         self._joints = _reader(size.features, size.proprio)
 
     def modules(self) -> nn.ModuleDict:
-        return nn.ModuleDict(
-            {"vision": self._model.vision, "cost": self._cost, "joints": self._joints}
-        )
+        trained = {"vision": self._model.vision, "places": self._model.places}
+        return nn.ModuleDict(trained | {"cost": self._cost, "joints": self._joints})
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         data, size = self._data, self._model.size
@@ -90,13 +89,11 @@ class VisionStage:
         if size.proprio:
             parts["joints"] = likelihood_loss(self._joints(features), joints[chosen])
         if not size.goal_image:
-            parts["cost"] = elsewhere_loss(self._cost, features, joints[chosen], data.cost[chosen])
-        if not size.goal_image and size.proprio and self._config.elsewhere_span:
-            span = self._config.elsewhere_span
-            other = other_moments(data, self._episode[chosen], chosen, span, generator)
-            parts["elsewhere"] = elsewhere_loss(
-                self._cost, features, joints[other], data.cost[other]
-            )
+            places = self._model.places(features).unflatten(-1, (size.goals, PLACE))
+            span = self._config.elsewhere_span if size.proprio else 0
+            others = other_moments(data, self._episode[chosen], chosen, span, generator)
+            asked = torch.cat([chosen[None], others])
+            parts["cost"] = places_loss(self._cost, places, joints[asked], data.cost[asked])
         return Loss(torch.stack(list(parts.values())).sum(), parts)
 
 
@@ -113,15 +110,20 @@ class WorldStage:
         size = model.size
         self._features_mean = features.mean(dim=0).repeat(size.frames)
         self._features_std = features.std(dim=0).repeat(size.frames) + 1e-3
+        with torch.no_grad():
+            places = model.places(features)
+        self._places_mean, self._places_std = places.mean(dim=0), places.std(dim=0) + 1e-6
         self._state_mean, self._state_std = data.state.mean(dim=0), data.state.std(dim=0) + 1e-6
         self._inverse = _reader(2 * size.latent, size.action)
+        self._places = nn.Linear(size.latent, size.goals * PLACE)
         self._state = nn.Linear(size.latent, size.state)
 
     def modules(self) -> nn.ModuleDict:
         names = ("fusion", "dynamics", "cost", "value", "joints", "scene", "goal_image")
         found = {name: getattr(self._model, name) for name in names}
         modules = {name: module for name, module in found.items() if module is not None}
-        return nn.ModuleDict(modules | {"inverse": self._inverse, "state": self._state})
+        readers = {"inverse": self._inverse, "places": self._places, "state": self._state}
+        return nn.ModuleDict(modules | readers)
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         windows = self._windows(step, generator)
@@ -151,6 +153,7 @@ class WorldStage:
             "drift": min(1.0, 0.01 + progress / DRIFT_RAMP) * config.drift_weight,
             "joints": config.joints_weight if size.proprio else 0.0,
             "scene": config.scene_weight,
+            "places": 0.0 if size.goal_image else config.places_weight,
             "inverse": config.inverse_weight,
             "state": config.state_weight,
             "anti_collapse": config.anti_collapse_weight,
@@ -182,6 +185,7 @@ class WorldStage:
             "drift": lambda: drift_loss(predicted, real[:, 1:], config.drift_discount),
             "joints": lambda: readout_loss(model.joints, real, predicted, joints),
             "scene": lambda: readout_loss(model.scene, real, predicted, scene),
+            "places": lambda: readout_loss(self._places, real, predicted, self._where(windows)),
             "inverse": lambda: inverse_dynamics_loss(self._inverse, real, windows.action),
             "state": lambda: readout_loss(self._state, real, predicted, state),
             "anti_collapse": lambda: (
@@ -196,6 +200,12 @@ class WorldStage:
                 config.discount,
             ),
         }
+
+    @torch.no_grad()
+    def _where(self, windows: Windows) -> Tensor:
+        """Where each goal is in the newest pictures, normalised, (B, K + 1, G * PLACE)."""
+        newest = windows.features[..., : self._model.size.features]
+        return (self._model.places(newest) - self._places_mean) / self._places_std
 
 
 def _reader(inward: int, outward: int) -> nn.Sequential:

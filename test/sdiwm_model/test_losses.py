@@ -6,9 +6,9 @@ import torch
 from sdiwm_model.losses import (
     cost_loss,
     drift_loss,
-    elsewhere_loss,
     inverse_dynamics_loss,
     likelihood_loss,
+    places_loss,
     saturation_loss,
     sketched_gaussian_loss,
     value_loss,
@@ -70,17 +70,16 @@ def test_a_normal_spread_is_what_the_sketch_asks_for():
         assert loss(spoilt) > 10 * loss(normal)
 
 
-def test_elsewhere_is_told_one_picture_and_all_the_joints():
-    """A reader that knows where the target is has no error; one that knows how far, has."""
-    target, joints = torch.randn(16, 1), torch.randn(3, 16, 1)
-    cost = (joints - target).abs()
+def test_a_place_foretells_costs_elsewhere_and_a_distance_does_not():
+    targets, joints = torch.randn(16, 2, 1), torch.randn(3, 16, 1)  # two goals on a line
+    cost = (joints.unsqueeze(-2) - targets).abs().squeeze(-1)
 
-    class Knows(torch.nn.Module):
+    class Distance(torch.nn.Module):
         def forward(self, x):
             return (x[..., 1:] - x[..., :1]).abs()
 
-    assert elsewhere_loss(Knows(), target, joints, cost) == pytest.approx(0.0, abs=1e-9)
-    assert elsewhere_loss(Knows(), cost[0], joints, cost) > 0.1
+    assert places_loss(Distance(), targets, joints, cost).item() == pytest.approx(0.0, abs=1e-9)
+    assert places_loss(Distance(), cost[0].unsqueeze(-1), joints, cost) > 0.1
 
 
 def test_the_action_between_two_latents_is_learned_from_them():
