@@ -10,8 +10,13 @@ cd "$(dirname "$0")/.."
 task=$1 seed=$2
 out=${WEIGHTS:-runs/weights}/$task/$seed
 
-# What a round changes of config/training/TASK.yaml.
-settings=("world_steps=4000" "language_steps=0 vision_steps=0" "language_steps=0 vision_steps=0")
+# What each round changes of config/training/TASK.yaml. A prior is distilled in the last one alone.
+later="language_steps=0 vision_steps=0"
+settings=(
+    "world_steps=4000 size.prior=0 prior_plans=0"
+    "$later size.prior=0 prior_plans=0"
+    "$later"
+)
 # Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those.
 collect=() scripted=()
 case $task in

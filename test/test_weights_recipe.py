@@ -45,12 +45,13 @@ def test_each_round_starts_from_the_last_and_learns_from_all_before(recipe, tmp_
     assert done.returncode == 0, done.stderr
     assert commands == [
         "collect --task reach --episodes 800 --seed 20 --out round-1/data",
-        "train --data round-1/data --seed 2 --set world_steps=4000 --out round-1/run",
+        "train --data round-1/data --seed 2 "
+        "--set world_steps=4000 size.prior=0 prior_plans=0 --out round-1/run",
         "export --model round-1/run --out round-1/bundle",
         "collect --task reach --episodes 400 --seed 21 --mixture planner=1 "
         "--model round-1/bundle --out round-2/data",
         "train --data round-1/data round-2/data --init round-1/run --seed 2 "
-        "--set language_steps=0 vision_steps=0 --out round-2/run",
+        "--set language_steps=0 vision_steps=0 size.prior=0 prior_plans=0 --out round-2/run",
         "export --model round-2/run --out round-2/bundle",
         "collect --task reach --episodes 400 --seed 22 --mixture planner=1 "
         "--model round-2/bundle --out round-3/data",

@@ -7,15 +7,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from sdiwm_model.checkpoint import Manifest
+from sdiwm_model.checkpoint import Manifest, load_model
 from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.sizes import ModelSize, find_size
 from sdiwm_model.training.config import TrainingConfig, unknown, wrong_type
+from sdiwm_model.world_model import WorldModel
 
 SAME_TASK = ("name", "dt", "goals", "action_limit", "cost_unit", "goal_modality", "cameras")
 
@@ -97,10 +99,38 @@ def check_start(config: TrainingConfig, size: ModelSize, init: Path | None) -> N
             "training setting 'vision_steps' is 0, which leaves the image branch as chance made "
             "it: use more, or name trained weights with --init"
         )
+    if config.prior_plans and not size.prior:
+        raise SdiwmError(
+            f"training setting 'prior_plans' is {config.prior_plans}, but the model has no prior: "
+            "set size.prior=64, say, or prior_plans=0"
+        )
+    if size.prior and not config.prior_plans and init is None:
+        raise SdiwmError(
+            f"training setting 'size.prior' is {size.prior}, but 'prior_plans' is 0, which leaves "
+            "the prior as chance made it: set prior_plans=6000, say, or size.prior=0"
+        )
+
+
+def initial_model(
+    init: Path, size: ModelSize, task: dict[str, Any], seed: int
+) -> tuple[WorldModel, Manifest]:
+    """The weights to start from, and their manifest; a prior that they lack starts at random.
+
+    Raises:
+        SdiwmError: they are of another task or size; what differs is named.
+    """
+    trained, origin = load_model(init)
+    check_initial(origin, init, size, task)
+    if origin.sizes == size:
+        return trained, origin
+    torch.manual_seed(seed)
+    model = WorldModel(size)
+    model.load_state_dict(trained.state_dict(), strict=False)
+    return model, origin
 
 
 def check_initial(origin: Manifest, init: Path, size: ModelSize, task: dict[str, Any]) -> None:
-    """Refuse weights of another task or another shape than what is to be trained.
+    """Refuse weights of another task, or of another size but for a prior that they lack.
 
     Raises:
         SdiwmError: naming what differs.
@@ -110,8 +140,11 @@ def check_initial(origin: Manifest, init: Path, size: ModelSize, task: dict[str,
             f"--init {init} is a model of task '{origin.task}', the data holds '{task['name']}': "
             "name weights of the same task"
         )
+    sizes = origin.sizes
+    if not sizes.prior:
+        sizes = replace(sizes, prior=size.prior, plan_horizon=size.plan_horizon)
     for name in (f.name for f in fields(size)):
-        wanted, found = getattr(size, name), getattr(origin.sizes, name)
+        wanted, found = getattr(size, name), getattr(sizes, name)
         if wanted != found:
             raise SdiwmError(
                 f"training setting 'size.{name}' is {wanted}, but --init {init} has {found}: "

@@ -59,6 +59,7 @@ class WeightsAndBiases:
     def __init__(self, folder: Path, mode: str, settings: Mapping[str, Any]) -> None:
         import wandb
 
+        self._known: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
         quiet = wandb.Settings(
             silent=True,
@@ -85,8 +86,9 @@ class WeightsAndBiases:
 
     def write(self, stage: str, values: Mapping[str, float], step: int) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        for name in named:
+        for name in named.keys() - self._known:
             self._run.define_metric(name, step_metric=f"{stage}/update")
+        self._known |= named.keys()
         self._run.log({f"{stage}/update": step, **named})
 
     def flush(self) -> None:

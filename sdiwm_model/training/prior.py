@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.language import goal_codes
 from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.torch import TorchDynamics
+from sdiwm_model.training.batches import Experience, all_with_history, encode_frames
 from sdiwm_model.world_model import WorldModel
 
 CANDIDATES = 256
@@ -28,8 +30,22 @@ LATENT_NOISE = 0.03
 """Standard deviation of the noise on the latents that the prior is fitted to."""
 HUBER_DELTA = 0.3
 
+PICTURES = 512  # goals that are drawn where goals are told by pictures
 Report = Callable[[int, float | None], None]
 """Told (plans and updates done, loss of the last update or None) after each plan and update."""
+
+
+@torch.no_grad()
+def examples(model: WorldModel, data: Experience, seed: int) -> tuple[Tensor, Tensor]:
+    """Where plans may begin, all the latents (N, Z), and what for, the goals' codes (M, C)."""
+    features = encode_frames(model.vision, data.frames)
+    latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
+    if model.goal_image is None:
+        return latents, goal_codes(model.size.goals, model.size.conditioning)
+    draw = torch.Generator().manual_seed(seed)
+    return latents, model.goal_image(
+        features[torch.randint(len(features), (PICTURES,), generator=draw)]
+    )
 
 
 def distil_prior(

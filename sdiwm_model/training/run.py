@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sdiwm_model.checkpoint import Manifest, load_model
+from sdiwm_model.checkpoint import Manifest
+from sdiwm_model.complexity import complexity
 from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.report import commit
 from sdiwm_model.text_encoder import TextEncoder
 from sdiwm_model.training.batches import Experience
-from sdiwm_model.training.checks import check_initial, check_start, open_data, size_for
+from sdiwm_model.training.checks import check_start, initial_model, open_data, size_for
 from sdiwm_model.training.config import TrainingConfig, configure
 from sdiwm_model.training.finish import write_bundle
 from sdiwm_model.training.logs import check_logging
@@ -54,8 +55,7 @@ def train(
     config.check_against(min(reader.lengths))
     initial = None
     if init is not None:
-        initial, origin = load_model(init)
-        check_initial(origin, init, size, task)
+        initial, origin = initial_model(init, size, task, seed)
     encoder = TextEncoder(text_encoder)
     data = Experience.from_episodes(load_episodes(folders), task["cost_unit"], task["camera_lags"])
     trainer = Trainer(
@@ -88,6 +88,7 @@ def train(
             "command": shlex.join(["sdiwm", *sys.argv[1:]]),
             "seed": seed,
             "commit": commit(),
+            "complexity": asdict(complexity(size)),
             "minutes": round((time.monotonic() - start) / 60, 1),
             "configuration": asdict(config),
             "earlier configurations": [asdict(each) for each in earlier],

@@ -1,4 +1,4 @@
-"""One training run: language, vision, world; logged, checkpointed, resumed exactly.
+"""One training run: language, vision, world, prior; logged, checkpointed, resumed exactly.
 
 Every update draws its batch from a generator seeded by (run seed, stage, step), so that a resumed
 run sees what an uninterrupted one would have seen.
@@ -19,10 +19,12 @@ from tqdm import tqdm
 from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.language import Tokeniser, train_language
+from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, encode_frames
 from sdiwm_model.training.config import TrainingConfig
 from sdiwm_model.training.logs import Logs
+from sdiwm_model.training.prior import distil_prior, examples
 from sdiwm_model.training.snapshot import FILE, Position, Snapshot, save_snapshot
 from sdiwm_model.training.stages import Stage, VisionStage, WorldStage
 from sdiwm_model.world_model import WorldModel
@@ -31,7 +33,7 @@ LOG_EVERY = 20
 WARM_UP = 0.05
 GRADIENT_LIMIT = 1.0
 WEIGHT_DECAY = 1e-4
-STAGES = ("language", "vision", "world")
+STAGES = ("language", "vision", "world", "prior")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ class Trainer:
         if STAGES[number] == "language":
             self._language(log)
             return
+        if STAGES[number] == "prior":
+            self._prior(log)
+            return
         if snapshot is not None:
             snapshot.restore_model(self.model)
         stage = self._stage(STAGES[number])
@@ -150,6 +155,22 @@ class Trainer:
                 report,
             )
         language.load_state_dict(trained.state_dict())
+
+    def _prior(self, log: Logs) -> None:
+        plans, steps = self.config.prior_plans, self.config.prior_steps
+        if plans == 0:
+            return
+        model = self.model.eval()
+        latents, codes = examples(model, self._data, self.seed)
+        with tqdm(total=plans + steps, desc="prior") as bar:
+
+            def report(done: int, loss: float | None) -> None:
+                bar.update()
+                if loss is not None and done % LOG_EVERY == 0:
+                    log.write("prior", {"loss": loss}, done - plans)
+
+            settings = PlannerSettings()
+            distil_prior(model, latents, codes, settings, self.seed, plans, steps, report)
 
     def _stage(self, name: str) -> Stage:
         if name == "vision":

@@ -36,3 +36,19 @@ def miniature(miniature_settings):
     from sdiwm_model.training.config import configure
 
     return configure([*miniature_settings, "language_steps=0"])
+
+
+@pytest.fixture
+def scalars():
+    """Reads all the scalars of a run's TensorBoard folder: {(name, update): value}."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    def read(run):
+        return {
+            (value.tag, event.step): value.tensor.float_val[0]
+            for file in sorted((run / "tensorboard").iterdir())
+            for event in EventFileLoader(str(file)).Load()
+            for value in event.summary.value
+        }
+
+    return read
