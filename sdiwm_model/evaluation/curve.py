@@ -24,8 +24,14 @@ RIVALS = {
     "shuffled_episode": "#9a8c98",
     "mean": "#adb5bd",
 }
+RIVAL_LABELS = {
+    "linear_ar": "linear autoregression",
+    "shuffled_actions": "this model, all actions shuffled",
+    "other_actions": "this model, another episode's actions",
+    "shuffled_episode": "another episode",
+}
 DASHES = ("-", "--", ":", "-.")
-CENTIMETRES = {"m": ("cm", 100.0)}
+SHOWN = {"m": ("cm", 100.0, 1)}  # unit, factor and decimals of what is shown
 
 
 def draw_curves(path: Path, results: Mapping[str, Any], task: str, dt: float) -> None:
@@ -74,7 +80,7 @@ def _draw_hri(axes: Axes, blocks: Mapping[str, Any], family: Sequence[Sequence[f
     for name, colour in RIVALS.items():
         curve = shipped["baselines"][name]
         axes.plot(horizon, curve, color=colour, lw=1.2)
-        labels.append((curve[-1], name.replace("_", " "), colour))
+        labels.append((curve[-1], RIVAL_LABELS.get(name, name.replace("_", " ")), colour))
     lowest = min(0.0, *(float(np.min(curve)) for curve in shipped["baselines"].values()))
     axes.set_ylim(lowest - 0.04, 1.02)
     axes.set_ylabel("HRI: whitened cosine similarity")
@@ -107,7 +113,7 @@ def _spread_out(values: Sequence[float], gap: float, low: float, high: float) ->
 
 
 def _draw_errors(axes: Axes, blocks: Mapping[str, Any], unit: str) -> None:
-    shown, factor = CENTIMETRES.get(unit, (unit.replace("_per_", "/"), 1.0))
+    shown, factor, decimals = SHOWN.get(unit, (unit.replace("_per_", "/"), 1.0, 3))
     horizon = np.arange(1, len(blocks["shipped"]["hri"]) + 1)
     groups = [name for name in blocks["shipped"]["probe_error"] if _unit(name) == unit]
     for group, dashes in zip(groups, DASHES, strict=False):
@@ -116,8 +122,9 @@ def _draw_errors(axes: Axes, blocks: Mapping[str, Any], unit: str) -> None:
             curve = factor * np.asarray(block["probe_error"][group])
             axes.plot(horizon, curve, color=STYLES[name][0], ls=dashes, lw=1.8)
             if name != "int8":
+                last = curve[-1]
                 axes.annotate(
-                    f"{label} {curve[-1]:.2g}", (1.01, curve[-1]), color=STYLES[name][0], size=8,
+                    f"{label} {last:.{decimals}f}", (1.01, last), color=STYLES[name][0], size=8,
                     xycoords=("axes fraction", "data"), va="center", annotation_clip=False,
                 )  # fmt: skip
         floor = factor * np.asarray(blocks["shipped"]["probe_error_of_encoder"][group])
