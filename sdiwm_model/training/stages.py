@@ -34,6 +34,7 @@ from sdiwm_model.training.goals import Goals, draw_goals
 from sdiwm_model.world_model import WorldModel
 
 DRIFT_RAMP = 0.15  # share of the world stage over which the drift weight rises to its value
+JOINTS_WEIGHT = 0.1  # of the joints read from a picture, beside the costs
 READER = 256  # hidden width of the throw-away networks
 
 
@@ -60,10 +61,11 @@ class Stage(Protocol):
 
 
 class VisionStage:
-    """Image branch: from single pictures, read the joints and where every goal is.
+    """Image branch: from single pictures, read the joints, what every goal costs and where it is.
 
     Throw-away networks read the features, wider than the one that ships, so that the features
-    become good before anything small has to use them.
+    become good before anything small has to use them. Costs are asked for here and elsewhere, see
+    `losses.places_loss`. Places are read beside that: alone they would be a narrow teacher.
     """
 
     name = "vision"
@@ -73,28 +75,34 @@ class VisionStage:
         self._model, self._data, self._config = model, data, config
         self._episode = torch.repeat_interleave(torch.arange(len(data.lengths)), data.lengths)
         size = model.size
+        self._costs = _reader(size.features + size.proprio, size.goals)
         self._cost = _reader(PLACE + size.proprio, 1)
         self._joints = _reader(size.features, size.proprio)
 
     def modules(self) -> nn.ModuleDict:
         trained = {"vision": self._model.vision, "places": self._model.places}
-        return nn.ModuleDict(trained | {"cost": self._cost, "joints": self._joints})
+        readers = {"costs": self._costs, "cost": self._cost, "joints": self._joints}
+        return nn.ModuleDict(trained | readers)
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         data, size = self._data, self._model.size
         chosen = frame_indices(len(data.frames), self._config.vision_batch, generator)
         features = self._model.vision(data.frames[chosen])
         joints = self._model.fusion.normalise(data.proprio)
-        parts = {}
+        weights, parts = {}, {}
         if size.proprio:
+            weights["joints"] = JOINTS_WEIGHT
             parts["joints"] = likelihood_loss(self._joints(features), joints[chosen])
         if not size.goal_image:
-            places = self._model.places(features).unflatten(-1, (size.goals, PLACE))
             span = self._config.elsewhere_span if size.proprio else 0
             others = other_moments(data, self._episode[chosen], chosen, span, generator)
             asked = torch.cat([chosen[None], others])
-            parts["cost"] = places_loss(self._cost, places, joints[asked], data.cost[asked])
-        return Loss(torch.stack(list(parts.values())).sum(), parts)
+            told = torch.cat([features.expand(len(asked), -1, -1), joints[asked]], dim=-1)
+            parts["cost"] = cost_loss(self._costs(told), data.cost[asked])
+            places = self._model.places(features.detach()).unflatten(-1, (size.goals, PLACE))
+            parts["places"] = places_loss(self._cost, places, joints[asked], data.cost[asked])
+        total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        return Loss(total, parts)
 
 
 class WorldStage:
