@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
+from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.share import share_file
 from sdiwm_model.sizes import find_size
 
@@ -31,6 +32,7 @@ KINDS = {
     "bool": "true or false",
     "str": "a word",
     "dict[str, Any]": "fields of the size, as in {latent: 16}",
+    "PlannerSettings": "the planner's settings, as in {horizon: 32}",
     "tuple[int, int]": "two whole numbers, as in [16,16]",
 }
 MOST = {"curriculum": 1.0, "drift_discount": 1.0}
@@ -75,6 +77,7 @@ class TrainingConfig:
     anti_collapse_weight: float
     saturation_weight: float
     value_weight: float
+    planner: PlannerSettings = field(default_factory=PlannerSettings)
     save_every: int
     wandb: str
 
@@ -142,6 +145,7 @@ def configure(
     layers = [(str(path), _composed(path, default.parent)) for path in files]
     layers += [(f"--set {setting}", _parsed(setting)) for setting in settings]
     config: Any = OmegaConf.structured(TrainingConfig)
+    OmegaConf.set_readonly(config.planner, False)  # frozen as its class is
     for source, layer in layers:
         config = _merged(config, layer, source)
     try:
@@ -179,6 +183,10 @@ def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     content = cast(dict[str, Any], OmegaConf.to_container(layer))
     if isinstance(content.get("size"), dict):
         content["size_changes"] = content.pop("size")
+    if not isinstance(content.get("planner", {}), dict):
+        raise SdiwmError(
+            f"{source}: setting 'planner' is {content['planner']!r}: use {KINDS['PlannerSettings']}"
+        )
     if content.get("wandb") is False:  # what YAML reads a bare `off` as
         content["wandb"] = "off"
     try:

@@ -12,7 +12,6 @@ from typing import Any
 from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.complexity import complexity
 from sdiwm_model.data.loader import load_episodes
-from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.report import commit
 from sdiwm_model.text_encoder import TextEncoder
 from sdiwm_model.training.batches import Experience
@@ -82,7 +81,7 @@ def train(
         dt=task["dt"],
         goals=tuple(task["goals"]),
         action_limit=tuple(task["action_limit"]),
-        planner=PlannerSettings(),
+        planner=config.planner,
         text_encoder=encoder.describe(),
         provenance={
             "command": shlex.join(["sdiwm", *sys.argv[1:]]),

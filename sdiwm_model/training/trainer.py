@@ -19,7 +19,6 @@ from tqdm import tqdm
 from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.language import Tokeniser, train_language
-from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, encode_frames
 from sdiwm_model.training.config import TrainingConfig
@@ -169,8 +168,9 @@ class Trainer:
                 if loss is not None and done % LOG_EVERY == 0:
                     log.write("prior", {"loss": loss}, done - plans)
 
-            settings = PlannerSettings()
-            distil_prior(model, latents, codes, settings, self.seed, plans, steps, report)
+            distil_prior(
+                model, latents, codes, self.config.planner, self.seed, plans, steps, report
+            )
 
     def _stage(self, name: str) -> Stage:
         if name == "vision":

@@ -1,12 +1,13 @@
 """Settings come from files and the command line; what makes no sense is refused by name."""
 
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 import yaml
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.share import share_file
 from sdiwm_model.training.config import DEFAULT, TrainingConfig, configure
 
@@ -15,9 +16,11 @@ FOLDER = share_file(DEFAULT).parent
 
 def test_the_default_file_sets_and_explains_every_setting_and_no_other():
     text = share_file(DEFAULT).read_text()
-    assert set(yaml.safe_load(text)) == {f.name for f in fields(TrainingConfig)}
-    settings = [line for line in text.splitlines() if re.match(r"\w+:", line)]
-    assert all(re.fullmatch(r"\w+: .+ # .{10,}", line) for line in settings), settings
+    content = yaml.safe_load(text)
+    assert set(content) == {f.name for f in fields(TrainingConfig)}
+    assert content["planner"] == asdict(PlannerSettings())
+    settings = [line for line in text.splitlines() if re.match(r"(  )?\w+: ", line)]
+    assert all(re.fullmatch(r" *\w+: .+ # .{10,}", line) for line in settings), settings
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
@@ -123,3 +126,22 @@ def test_a_resumed_run_may_change_rates_and_logging_alone():
     free = ["vision_learning_rate=1", "world_learning_rate=1", "save_every=1", "wandb=online"]
     assert configure(free).identity() == configure().identity()
     assert configure(["world_steps=1"]).identity() != configure().identity()
+
+
+def test_the_planner_of_the_bundle_is_set_field_by_field():
+    config = configure(["planner.horizon=32", "planner.use_prior=false"])
+    assert config.planner == PlannerSettings(horizon=32, use_prior=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("planner.horizon=0", "planner.horizon is 0"),
+        ("planner.horizn=3", "unknown setting 'horizn'"),
+        ("planner.sigma=wide", "setting 'planner'"),
+        ("planner=3", "setting 'planner' is 3"),
+    ],
+)
+def test_a_planner_that_cannot_be_is_refused(setting, said):
+    with pytest.raises(SdiwmError, match=said):
+        configure([setting])
