@@ -60,6 +60,7 @@ class WeightsAndBiases:
         import wandb
 
         self._known: set[str] = set()
+        self._teardown = wandb.teardown
         folder.mkdir(parents=True, exist_ok=True)
         quiet = wandb.Settings(
             silent=True,
@@ -96,6 +97,7 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
+        self._teardown()  # until its process has ended, the end of an offline run is not on disk
 
 
 class Logs:

@@ -43,7 +43,7 @@ def test_wandb_that_does_not_start_is_one_sentence(tmp_path, monkeypatch):
         raise wandb.errors.UsageError("No API key configured.")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    with pytest.raises(SdiwmError, match=r"'wandb' is 'online', .* No API key .*wandb=offline"):
+    with pytest.raises(SdiwmError, match=r"'wandb' is 'online', .*No API key.*wandb=offline"):
         Logs(tmp_path, "online", {})
 
 
