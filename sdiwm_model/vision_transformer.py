@@ -13,6 +13,7 @@ from sdiwm_model.attention import INITIAL_STD, Block
 from sdiwm_model.keypoints import pixels
 from sdiwm_model.sizes import READERS, ModelSize
 
+SHARPNESS = 10.0  # of the readers from the start: an average of all tokens says too little
 LONGEST_WAVE = 10_000.0  # of the position code, Vaswani et al. (2017)
 
 
@@ -35,6 +36,8 @@ class VisionTransformer(nn.Module):
             *(Block(width, size.vit_heads) for _ in range(size.vit_depth)), nn.LayerNorm(width)
         )
         self.score = nn.Linear(width, READERS)
+        with torch.no_grad():
+            self.score.weight *= SHARPNESS
         self.value = nn.Linear(width, size.vit_features)
 
     def tokens(self, image: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ def exported(small_data, tmp_path_factory):
     }
     config = configure([f"{name}={value}" for name, value in settings.items()])
     train([small_data], folder / "run", config, seed=0)
-    _, errors = export_bundle(folder / "run", folder / "bundle", seed=0)
+    manifest, errors = export_bundle(folder / "run", folder / "bundle", seed=0)
+    assert manifest.provenance["complexity"]["macs_per_frame"] > 500_000
     return folder / "bundle", errors
 
 
