@@ -10,7 +10,7 @@ NAME = "sdiwm_ros"
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "sdiwm_model/__init__.py").read_text())[1]
 
 ROBOT = ["onnxruntime", "tokenizers", "pyserial"]
-SIM = ["mujoco", "dm_control", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
+SIM = ["mujoco", "dm-control", "gymnasium", "PyOpenGL", "pillow", "imageio-ffmpeg", "matplotlib"]
 TRAIN = [
     "torch",
     "tensorboard",
