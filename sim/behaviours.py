@@ -95,6 +95,7 @@ class NoisyScripted:
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.95))
         self._amplitude = rng.uniform(0.05, 0.6)
         self._bursts = Bursts()
+        assert task.goal is not None
         self._goal = self._another(task, rng) if self._wrong_target else task.goal
         self._patience = rng.uniform(0.03, 0.1)
 

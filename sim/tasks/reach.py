@@ -65,7 +65,7 @@ class ReachTask:
         self.data = mujoco.MjData(self.model)
         self.action_limit: Array = self.model.actuator_ctrlrange[:, 1].astype(np.float32)
         self._tip = self.model.site("fingertip").id
-        self._cameras: dict[int, Camera] = {}
+        self._cameras: dict[int, list[Camera]] = {}
         self._goal: int | None = None
         self._instruction = ""
         self.reset(0)
@@ -171,12 +171,12 @@ class ReachTask:
         return np.concatenate([self.fingertip(), self.data.qpos, pucks]).astype(np.float32)
 
     def render(self, size: int = 64) -> NDArray[np.uint8]:
-        return self._camera(size).render(self.data)
+        return self._picture(self.data, size)
 
-    def _camera(self, size: int) -> Camera:
+    def _picture(self, data: mujoco.MjData, size: int) -> NDArray[np.uint8]:
         if size not in self._cameras:
-            self._cameras[size] = Camera(self.model, self.cameras[0], size)
-        return self._cameras[size]
+            self._cameras[size] = [Camera(self.model, name, size) for name in self.cameras]
+        return np.concatenate([camera.render(data) for camera in self._cameras[size]], axis=2)
 
     def goal_picture(self, size: int = 64, goal: int | None = None) -> NDArray[np.uint8]:
         raise SdiwmError("task reach: the goal is told in words, it has no picture")

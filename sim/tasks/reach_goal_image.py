@@ -22,6 +22,7 @@ class ReachGoalImageTask(ReachTask):
 
     name = "reach_goal_image"
     goal_modality = "image"
+    cameras = ("front", "side")  # the front one alone hardly sees how far the wrist is bent
 
     def train_instructions(self, goal: int) -> Sequence[str]:
         return SENTENCES
@@ -43,4 +44,4 @@ class ReachGoalImageTask(ReachTask):
             joints_for(self.goal_points()[chosen], self._hand_pitch), low, high
         )
         mujoco.mj_forward(self.model, imagined)
-        return self._camera(size).render(imagined)
+        return self._picture(imagined, size)
