@@ -22,7 +22,10 @@ class ReachGoalImageTask(ReachTask):
 
     name = "reach_goal_image"
     goal_modality = "image"
-    cameras = ("front", "side")  # the front one alone hardly sees how far the wrist is bent
+    cameras: tuple[str, ...] = (
+        "front",
+        "side",
+    )  # the front one alone hardly sees how far the wrist is bent
 
     def train_instructions(self, goal: int) -> Sequence[str]:
         return SENTENCES
