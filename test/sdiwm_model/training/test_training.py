@@ -194,8 +194,24 @@ def test_a_prior_may_be_added_to_trained_weights(small_data, tmp_path, miniature
     assert all(torch.equal(again[name], second[name]) for name in again)
 
 
-def test_rollouts_longer_than_the_episodes_are_refused(small_data, tmp_path):
-    config = configure(["size=miniature", "language_steps=0", "long_horizon=29"])
-    with pytest.raises(SdiwmError, match="at most 28"):
-        train([small_data], tmp_path / "run", config, seed=0)
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set", "long_horizon=29"], "'long_horizon' is 29, .*: use at most 28"),
+        (["--set", "size=student_96"], "'size.image_size' is 96, but the data has 64"),
+        (["--set", "size.proprio=3"], "'size.proprio' is 3, but the data has 8"),
+        (["--set", "vision_steps=0"], "'vision_steps' is 0"),
+        (["--set", "prior_plans=5"], "'prior_plans' is 5"),
+        (["--set", "horizons=5"], "unknown setting 'horizons'"),
+        (["--config", "none.yaml"], "none.yaml is no configuration"),
+        (["--init", "nowhere"], "no model bundle at nowhere"),
+    ],
+)
+def test_what_contradicts_itself_or_the_data_is_refused_before_anything_is_written(
+    small_data, tmp_path, miniature_settings, capsys, options, said
+):
+    out = tmp_path / "run"
+    command = ["train", "--data", str(small_data), "--out", str(out), "--set", *miniature_settings]
+    assert main([*command, *options]) == 2
+    assert re.search(f"^sdiwm: error: .*{said}", capsys.readouterr().err)
+    assert not out.exists()
