@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="run or bundle whose weights to start from")
+    parser.add_argument(
+        "--vision", type=Path, help="run or bundle whose image branch to start from, and no more"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of weights and batches")
     parser.add_argument("--text-encoder", type=Path, help="folder of a text encoder to use")
     parser.add_argument(
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         config=configure(args.set, task, args.config),
         seed=args.seed,
         init=args.init,
+        vision=args.vision,
         text_encoder=args.text_encoder,
     )
     print(f"wrote {args.out}; next: sdiwm export --model {args.out} --out DIR")

@@ -19,6 +19,17 @@ from sdiwm_model.sizes import ModelSize, find_size
 from sdiwm_model.training.config import TrainingConfig, unknown, wrong_type
 from sdiwm_model.world_model import WorldModel
 
+IMAGE_BRANCH = (
+    "encoder",
+    "image_size",
+    "cameras",
+    "channels",
+    "keypoints",
+    "proprio",
+    "goals",
+    "conditioning",
+    "goal_image",
+)
 SAME_TASK = ("name", "dt", "goals", "action_limit", "cost_unit", "goal_modality", "cameras")
 
 
@@ -88,16 +99,20 @@ def _changed(size: ModelSize, changes: dict[str, Any]) -> ModelSize:
     return replace(size, **plain)
 
 
-def check_start(config: TrainingConfig, size: ModelSize, init: Path | None) -> None:
+def check_start(
+    config: TrainingConfig, size: ModelSize, init: Path | None, vision: Path | None = None
+) -> None:
     """Refuse settings that contradict one another.
 
     Raises:
         SdiwmError: naming the setting.
     """
-    if config.vision_steps == 0 and init is None:
+    if init is not None and vision is not None:
+        raise SdiwmError("--init has an image branch of its own: leave out --vision, or --init")
+    if config.vision_steps == 0 and init is None and vision is None:
         raise SdiwmError(
             "training setting 'vision_steps' is 0, which leaves the image branch as chance made "
-            "it: use more, or name trained weights with --init"
+            "it: use more, or name trained weights with --init or --vision"
         )
     if config.prior_plans and not size.prior:
         raise SdiwmError(
@@ -129,26 +144,54 @@ def initial_model(
     return model, origin
 
 
+def model_with_vision(
+    vision: Path, size: ModelSize, task: dict[str, Any], seed: int
+) -> tuple[WorldModel, Manifest]:
+    """A new model with the image branch and the language of other weights, and their manifest.
+
+    Raises:
+        SdiwmError: they are of another task, or see or hear otherwise; what differs is named.
+    """
+    trained, origin = load_model(vision)
+    check_task(origin, vision, task)
+    _check_same(origin.sizes, vision, size, IMAGE_BRANCH)
+    torch.manual_seed(seed)
+    model = WorldModel(size)
+    parts = ("vision.", "places.", "language.", "fusion.proprio_")
+    taken = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}
+    model.load_state_dict(taken, strict=False)
+    return model, origin
+
+
 def check_initial(origin: Manifest, init: Path, size: ModelSize, task: dict[str, Any]) -> None:
     """Refuse weights of another task, or of another size but for a prior that they lack.
 
     Raises:
         SdiwmError: naming what differs.
     """
-    if origin.task != task["name"]:
-        raise SdiwmError(
-            f"--init {init} is a model of task '{origin.task}', the data holds '{task['name']}': "
-            "name weights of the same task"
-        )
+    check_task(origin, init, task)
     sizes = origin.sizes
     if not sizes.prior:
         sizes = replace(sizes, prior=size.prior, plan_horizon=size.plan_horizon)
-    for name in (f.name for f in fields(size)):
-        wanted, found = getattr(size, name), getattr(sizes, name)
-        if wanted != found:
+    _check_same(sizes, init, size, tuple(f.name for f in fields(size)))
+
+
+def check_task(origin: Manifest, weights: Path, task: dict[str, Any]) -> None:
+    """Refuse weights of another task than the data's."""
+    if origin.task != task["name"]:
+        raise SdiwmError(
+            f"{weights} is a model of task '{origin.task}', the data holds '{task['name']}': "
+            "name weights of the same task"
+        )
+
+
+def _check_same(found: ModelSize, weights: Path, size: ModelSize, names: Sequence[str]) -> None:
+    for name in names:
+        wanted, there = getattr(size, name), getattr(found, name)
+        if wanted != there:
             raise SdiwmError(
-                f"training setting 'size.{name}' is {wanted}, but --init {init} has {found}: "
-                f"set size.{name}={_plain(found)}, or start without --init"
+                f"training setting 'size.{name}' is {wanted}, but {weights} has {there}: "
+                f"set size.{name}={_plain(there)}, or start without these weights"
             )
 
 

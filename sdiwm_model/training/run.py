@@ -15,7 +15,13 @@ from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.report import commit
 from sdiwm_model.text_encoder import TextEncoder
 from sdiwm_model.training.batches import Experience
-from sdiwm_model.training.checks import check_start, initial_model, open_data, size_for
+from sdiwm_model.training.checks import (
+    check_start,
+    initial_model,
+    model_with_vision,
+    open_data,
+    size_for,
+)
 from sdiwm_model.training.config import TrainingConfig, configure
 from sdiwm_model.training.finish import write_bundle
 from sdiwm_model.training.logs import check_logging
@@ -31,6 +37,7 @@ def train(
     config: TrainingConfig,
     seed: int,
     init: Path | None = None,
+    vision: Path | None = None,
     text_encoder: Path | None = None,
     after_update: Interruption = lambda stage, done: None,
 ) -> WorldModel:
@@ -39,7 +46,8 @@ def train(
     A run that was stopped goes on where it was: same command, same ``out``.
 
     Args:
-        init: bundle to start from, of the same task and size.
+        init: run or bundle to start from, of the same task and size.
+        vision: run or bundle whose image branch and language to start from; the rest is new.
 
     Raises:
         SdiwmError: bad data, a contradicting configuration, or a snapshot of another run. All of
@@ -49,12 +57,14 @@ def train(
     reader = open_data(folders)
     task, manifests = reader.task, reader.manifests
     size = size_for(config, reader.spec)
-    check_start(config, size, init)
+    check_start(config, size, init, vision)
     check_logging(config.wandb)
     config.check_against(min(reader.lengths))
     initial = None
     if init is not None:
         initial, origin = initial_model(init, size, task, seed)
+    if vision is not None:
+        initial, origin = model_with_vision(vision, size, task, seed)
     encoder = TextEncoder(text_encoder)
     data = Experience.from_episodes(load_episodes(folders), task["cost_unit"], task["camera_lags"])
     trainer = Trainer(
@@ -68,7 +78,7 @@ def train(
         initial=initial,
         origin={
             "data": [shard["sha256"] for m in manifests for shard in m["shards"]],
-            "initial weights": None if init is None else origin.model_hash,
+            "initial weights": None if initial is None else origin.model_hash,
         },
         after_update=after_update,
     )
@@ -93,6 +103,7 @@ def train(
             "earlier configurations": [asdict(each) for each in earlier],
             "data": [m["provenance"] for m in manifests],
             "init": origin.provenance if init is not None else None,
+            "vision": origin.provenance if vision is not None else None,
         },
     )
     write_bundle(out, model, data, manifest, seed)

@@ -140,7 +140,7 @@ def test_weights_of_another_task_or_width_are_refused_by_name():
     check_initial(origin, Path("bundle"), size, REACH)
     with pytest.raises(SdiwmError, match="bundle is a model of task 'reach', the data .* 'push'"):
         check_initial(origin, Path("bundle"), size, REACH | {"name": "push"})
-    with pytest.raises(SdiwmError, match=r"'size.latent' is 16, but --init bundle has 32"):
+    with pytest.raises(SdiwmError, match=r"'size.latent' is 16, but bundle has 32"):
         check_initial(origin, Path("bundle"), replace(size, latent=16), REACH)
     check_initial(origin, Path("bundle"), replace(size, prior=16, plan_horizon=8), REACH)
     with pytest.raises(SdiwmError, match=r"set size.channels=\[16,16\]"):

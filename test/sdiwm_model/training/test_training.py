@@ -176,6 +176,22 @@ def test_a_run_that_was_killed_from_outside_goes_on_to_the_same_losses_and_weigh
     assert scalars(tmp_path / "killed") == scalars(tmp_path / "whole")
 
 
+def test_an_image_branch_may_be_taken_and_all_else_learned_anew(small_data, tmp_path, miniature):
+    first = train([small_data], tmp_path / "first", miniature, seed=0)
+    frozen = replace(miniature, vision_steps=0, size_changes={"dynamics": 64})
+    second = train([small_data], tmp_path / "b", frozen, seed=1, vision=tmp_path / "first")
+    taken, anew = first.state_dict(), second.state_dict()
+    for name in ("vision.conv1.weight", "places.0.weight", "fusion.proprio_mean"):
+        assert torch.equal(taken[name], anew[name]), name
+    assert not torch.equal(taken["fusion.0.weight"], anew["fusion.0.weight"])
+    with pytest.raises(SdiwmError, match=r"first has \[4,4\]: set size.channels=\[4,4\]"):
+        other = replace(frozen, size_changes={"channels": [8, 8]})
+        train([small_data], tmp_path / "c", other, seed=1, vision=tmp_path / "first")
+    with pytest.raises(SdiwmError, match="leave out --vision"):
+        train([small_data], tmp_path / "c", frozen, 1, tmp_path / "first", tmp_path / "first")
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_prior_may_be_added_to_trained_weights(small_data, tmp_path, miniature):
     train([small_data], tmp_path / "first", miniature, seed=0)
     changes = {"size_changes": {"prior": 16, "plan_horizon": 4}, "prior_plans": 3, "prior_steps": 4}
