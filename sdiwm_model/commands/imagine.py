@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decoder", type=Path, metavar="FILE", help="read it here, or write it here"
     )
     parser.add_argument(
-        "--steps", type=int, default=1500, metavar="N", help="updates of a new decoder"
+        "--steps", type=int, default=3000, metavar="N", help="updates of a new decoder"
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of recording, decoder")
 
