@@ -111,6 +111,7 @@ setup(
             "control = sdiwm_sim.commands.bench_control",
             "ros = sdiwm_ros.commands.bench_ros",
             "horizon = sdiwm_model.commands.bench_horizon",
+            "ablation = sdiwm_model.commands.bench_ablation",
             "latency = sdiwm_model.commands.bench_latency",
             "language = sdiwm_sim.commands.bench_language",
         ],
