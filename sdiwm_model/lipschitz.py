@@ -49,11 +49,17 @@ class LipschitzConstraint:
     ) -> None:
         self._bound, self._inputs, self._from_x, self._from_z = bound, inputs, from_x, from_z
         self._parameters = [p for layer in (inputs, from_x, from_z) for p in layer.parameters()]
+        self._held = torch.zeros(from_z.in_features, dtype=torch.bool)
 
     @torch.no_grad()
     def project(self) -> None:
-        """Scale every row that is beyond its bound back to it."""
-        scale = (1 - MARGIN) / self._gauge().clamp(min=1 - MARGIN)
+        """Scale every row that is beyond its bound back to it.
+
+        Rows that `constrain_gradients` found there and held come back from either side.
+        """
+        full = (1 - MARGIN) / self._gauge().clamp(min=1e-12)
+        scale = torch.where(self._held, full, full.clamp(max=1))
+        self._held = torch.zeros_like(self._held)
         for parameter, third in self._scaled():
             row = parameter.chunk(3)[third]
             row *= scale if row.ndim == 1 else scale[:, None]
@@ -67,18 +73,23 @@ class LipschitzConstraint:
         least under the constraint. With the projection alone it would rest elsewhere: rescaling a
         row is not the shortest way back.
         """
+        if self._bound < 1:
+            with torch.enable_grad():
+                excess = self._excess()
+            higher = -_gradient(self._from_x.bias).chunk(3)[UPDATE]
+            self._add_gradient(excess, (excess.detach() >= -NEAR) * relu(higher))
         with torch.enable_grad():
-            bounds = [self._gauge()] + ([self._excess()] if self._bound < 1 else [])
-        gauge = bounds[0].detach()
-        longer = torch.zeros_like(gauge)
+            gauge = self._gauge()
+        reached = gauge.detach()
+        longer = torch.zeros_like(reached)
         for parameter, third in self._scaled():
             products = (parameter.detach() * _gradient(parameter)).chunk(3)[third]
-            longer -= products.reshape(len(gauge), -1).sum(dim=1)
-        pulls = [(gauge >= (1 - MARGIN) * (1 - NEAR)) * relu(longer) / gauge]
-        if self._bound < 1:
-            higher = -_gradient(self._from_x.bias).chunk(3)[UPDATE]
-            pulls.append((bounds[1].detach() >= -NEAR) * relu(higher))
-        added = torch.autograd.grad(bounds, self._parameters, pulls, allow_unused=True)
+            longer -= products.reshape(len(reached), -1).sum(dim=1)
+        self._held = (reached >= (1 - MARGIN) * (1 - NEAR)) & (longer > 0)
+        self._add_gradient(gauge, self._held * longer / reached.clamp(min=1e-12))
+
+    def _add_gradient(self, output: Tensor, pull: Tensor) -> None:
+        added = torch.autograd.grad(output, self._parameters, pull, allow_unused=True)
         for parameter, change in zip(self._parameters, added, strict=True):
             if change is not None:
                 parameter.grad = _gradient(parameter) + change
@@ -106,28 +117,34 @@ class LipschitzConstraint:
         none = torch.zeros_like(direct[CANDIDATE])
         low, high = torch.minimum(direct[CANDIDATE], none), torch.maximum(direct[CANDIDATE], none)
         candidate = _row_sums(through_x[CANDIDATE], low, high) + h * reset / 4
-        return self._mix(candidate, update)
+        return self._worst_mix(candidate, update)
 
-    def _mix(self, n: Tensor, p: Tensor) -> Tensor:
+    def _worst_mix(self, n: Tensor, p: Tensor) -> Tensor:
         """gauge(N, P) of the module's docstring."""
         if self._bound <= 1:
-            k = largest_update(self._bound)
-            return n / k + 2 * p
+            return n / largest_update(self._bound) + 2 * p
         e = self._bound - 1
         a = n + 2 * self._bound * p
-        best = (e * a / (2 * p).clamp(min=1e-12)).sqrt().detach().clamp(e, self._bound)
-        return a + 2 * e * p - 2 * p * best - e * a / best
+        peak = (e * a / (2 * p).clamp(min=1e-12)).sqrt()
+        least = torch.sigmoid(self._before_update()[0])
+        d = torch.minimum(peak.clamp(min=e), self._bound - least).detach()
+        return a + 2 * e * p - 2 * p * d - e * a / d
 
-    def _excess(self) -> Tensor:
-        """How far the pre-activation of u can rise above what L < 1 allows, (Z,)."""
+    def _before_update(self) -> tuple[Tensor, Tensor]:
+        """Least and greatest pre-activation of u over the box; shrinking a row shrinks both."""
         reach = self._inputs.weight.abs().sum(dim=1)
         low, high = relu(self._inputs.bias - reach), relu(self._inputs.bias + reach)
         v = self._from_x.weight.chunk(3)[UPDATE]
         bias = self._from_x.bias.chunk(3)[UPDATE] + self._from_z.bias.chunk(3)[UPDATE]
-        largest = relu(v) @ high - relu(-v) @ low + bias
-        largest = largest + self._from_z.weight.chunk(3)[UPDATE].abs().sum(dim=1)
+        direct = self._from_z.weight.chunk(3)[UPDATE].abs().sum(dim=1)
+        least = relu(v) @ low - relu(-v) @ high - direct
+        greatest = relu(v) @ high - relu(-v) @ low + direct
+        return bias - relu(-least), bias + relu(greatest)
+
+    def _excess(self) -> Tensor:
+        """How far the pre-activation of u can rise above what L < 1 allows, (Z,)."""
         k = largest_update(self._bound)
-        return largest - (math.log(k / (1 - k)) - MARGIN)
+        return self._before_update()[1] - (math.log(k / (1 - k)) - MARGIN)
 
 
 def largest_update(bound: float) -> float:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sdiwm_model.compression.fixed_point import ZERO_POINT
 from sdiwm_model.compression.quantise import ACTION_UNIT, LATENT_UNIT
 from sdiwm_model.compression.quantised_model import Layer, QuantisedModel
+from sdiwm_model.evaluation.lipschitz import INPUT_LIMIT
 
 Floats = NDArray[np.float64]
 GATE_UNIT = 2.0**-12  # of the pre-activations of r, u and n
@@ -16,10 +17,10 @@ GATE_UNIT = 2.0**-12  # of the pre-activations of r, u and n
 def dequantised_dynamics(q: QuantisedModel) -> dict[str, Floats]:
     """Tensors named as in a float model's state dict (`dynamics.*`), from the integers of ``q``.
 
-    The hidden layer x is in the engine's own 8-bit unit; its saturation at 255 is left out, and
-    so is all rounding.
+    The hidden layer x is in the engine's own 8-bit unit, with the limit at which it saturates.
+    Rounding is left out: see `sdiwm_model.evaluation.rounding`.
     """
-    first = _factor(q.layers["input"])
+    first = unit_of_sum(q.layers["input"])
     weight = q.layers["input"].weight * first
     sentence = first / q.goal.input_unit[:, None]
     into = [
@@ -33,6 +34,7 @@ def dequantised_dynamics(q: QuantisedModel) -> dict[str, Floats]:
     none = np.zeros(q.latent)
     return {
         "dynamics.input.weight": np.hstack(into),
+        INPUT_LIMIT: np.array(255.0),
         "dynamics.input.bias": q.goal.input_bias * sentence[:, 0],
         "dynamics.gru_input.weight": np.vstack([reset[:, :hidden], update[:, :hidden], from_x]),
         "dynamics.gru_input.bias": np.concatenate(
@@ -50,17 +52,17 @@ def dequantised_dynamics(q: QuantisedModel) -> dict[str, Floats]:
     }
 
 
-def _factor(layer: Layer) -> Floats:
+def unit_of_sum(layer: Layer) -> Floats:
     """What 1 in each row's sum becomes in the layer's output, (out, 1)."""
     return (layer.multiplier * 2.0 ** -(15.0 + layer.shift))[:, None]
 
 
 def _gate(layer: Layer) -> Floats:
-    return layer.weight * _factor(layer) * GATE_UNIT
+    return layer.weight * unit_of_sum(layer) * GATE_UNIT
 
 
 def _bias(layer: Layer, offset_columns: slice) -> Floats:
     """The bias without the zero points and the rounding that were folded into it."""
     zero_points = ZERO_POINT * layer.weight[:, offset_columns].astype(np.int64).sum(axis=1)
     rounding = (1 << layer.shift.astype(np.int64)) >> 1
-    return (layer.bias + zero_points - rounding) * _factor(layer)[:, 0] * GATE_UNIT
+    return (layer.bias + zero_points - rounding) * unit_of_sum(layer)[:, 0] * GATE_UNIT
