@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sdiwm_model.checkpoint import Manifest
+from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_model.shipped import bundle_folder
 
@@ -28,9 +30,26 @@ def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
     """
     from sdiwm_model.runtime.load import load_runtime
 
-    return load_runtime(
+    runtime = load_runtime(
         bundle_folder(parameters["model"], parameters["task"]), parameters["backend"]
     )
+    check_carried(runtime.manifest)
+    return runtime
+
+
+def check_carried(manifest: Manifest) -> None:
+    """Refuse a model whose inputs the topics do not carry.
+
+    Raises:
+        SdiwmError: it takes several cameras or frames, or goals by picture.
+    """
+    size = manifest.sizes
+    if size.cameras > 1 or size.frames > 1 or size.goal_image:
+        raise SdiwmError(
+            f"the model of task '{manifest.task}' takes {size.cameras} cameras, {size.frames} "
+            f"frames and its goal {'by picture' if size.goal_image else 'in words'}; the ROS graph "
+            "carries one camera, one frame and words: use `sdiwm run`"
+        )
 
 
 def check_named(backend: str, model: str, task: str) -> None:
@@ -43,7 +62,7 @@ def check_named(backend: str, model: str, task: str) -> None:
     from sdiwm_model.runtime.load import check_backend
 
     check_backend(backend)
-    read_manifest(bundle_folder(model, task))
+    check_carried(read_manifest(bundle_folder(model, task)))
 
 
 def model_bytes(model: str, task: str, backend: str) -> int:
