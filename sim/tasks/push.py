@@ -209,9 +209,12 @@ class PushTask:
         raise SdiwmError("task push: the goal is told in words, it has no picture")
 
     def start_near(self, goal: int, rng: np.random.Generator) -> None:
-        """The finger within 5 cm of the puck, which in half of the calls is near ``goal``."""
-        if rng.random() < 0.5:
-            puck = self._zones[goal] + rng.uniform(-0.055, 0.055, 2)
+        """The finger within 5 cm of the puck, which in most calls is near ``goal``.
+
+        Near means before and behind it too: a model must know what overshooting costs.
+        """
+        if rng.random() < 0.7:
+            puck = self._zones[goal] + rng.uniform(-0.07, 0.07, 2)
         else:
             puck = rng.uniform(-0.15, 0.15, 2)
         self._place(np.clip(puck, -0.15, 0.15), rng, spread=0.05)
