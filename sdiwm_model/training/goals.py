@@ -11,13 +11,13 @@ from sdiwm_model.language import goal_codes
 from sdiwm_model.training.batches import Experience, Windows
 from sdiwm_model.world_model import WorldModel
 
-PICTURES = 4  # goals of a sequence, where goals are told by pictures
+GOALS = 2  # of a sequence: the heads' work grows with them, and every update draws others
 POSE_UNIT = 0.4  # rad, summed over the joints: what is near is below half of it
 
 
 @dataclass(frozen=True)
 class Goals:
-    """c (B, G, C) or (1, G, C) of every goal, and the cost of every step for it (B, K + 1, G)."""
+    """c (B, G, C) of some goals of each sequence, and each step's cost for them (B, K + 1, G)."""
 
     c: Tensor
     cost: Tensor
@@ -30,19 +30,24 @@ def draw_goals(
     windows: Windows,
     generator: torch.Generator,
 ) -> Goals:
-    """All the named goals, or pictures from the same episodes: half from the sequences themselves,
-    where the cost decides, half from any time.
+    """Two of the named goals, or pictures from the same episodes: one from the sequence itself,
+    where the cost decides, one from any time.
 
     A picture needs no label: the cost is how far the joints are from where they were when it was
     taken (hindsight relabelling, Andrychowicz et al. 2017).
     """
     if model.goal_image is None:
         codes = goal_codes(model.size.goals, model.size.conditioning)
-        return Goals(codes[None], windows.cost)
-    share = torch.rand(len(windows.episode), PICTURES, generator=generator)
+        order = torch.rand(len(windows.cost), len(codes), generator=generator).argsort(dim=1)
+        chosen = order[:, :GOALS]
+        steps = windows.cost.shape[1]
+        return Goals(
+            codes[chosen], windows.cost.gather(2, chosen.unsqueeze(1).expand(-1, steps, -1))
+        )
+    share = torch.rand(len(windows.episode), GOALS, generator=generator)
     anywhere = share * data.lengths[windows.episode, None]
     nearby = windows.first[:, None] + share * windows.proprio.shape[1]
-    near = torch.arange(PICTURES) < PICTURES // 2
+    near = torch.arange(GOALS) < GOALS // 2
     index = data.starts[windows.episode, None] + torch.where(near, nearby, anywhere).long()
     return Goals(
         model.goal_image(features[index]), pose_distance(windows.proprio, data.proprio[index])

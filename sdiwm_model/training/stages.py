@@ -172,15 +172,15 @@ class WorldStage:
     def _terms(
         self, windows: Windows, goals: Goals, generator: torch.Generator
     ) -> dict[str, Callable[[], Tensor]]:
-        """Each loss of one batch, computed when called. The cost is learned for all goals on every
-        latent, real and predicted; the transition sees one goal a sequence.
+        """Each loss of one batch, computed when called.
+
+        The cost is learned on every latent, real and predicted; the transition sees the first goal
+        of each sequence.
         """
         model, config = self._model, self._config
         before = model.fusion.before_tanh(windows.features, windows.proprio)
         real = torch.tanh(before)
-        chosen = torch.randint(goals.c.shape[1], (len(real),), generator=generator)
-        c = goals.c.expand(len(real), -1, -1)[torch.arange(len(real)), chosen]
-        predicted = model.rollout(real[:, 0], windows.action[:, :-1], c)
+        predicted = model.rollout(real[:, 0], windows.action[:, :-1], goals.c[:, 0])
         every, cost = goals.c.unsqueeze(1), goals.cost.unsqueeze(-1)
         joints = model.fusion.normalise(windows.proprio)
         scene = (windows.features - self._features_mean) / self._features_std
