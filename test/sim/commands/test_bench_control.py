@@ -1,12 +1,15 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sdiwm_model import cli
 from sdiwm_model.errors import InstructionError, SdiwmError
+from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_sim.closed_loop import ExpertController
 from sdiwm_sim.collect import episode_seed
+from sdiwm_sim.commands import bench_control
 from sdiwm_sim.task import Outcome, make_task
 from sdiwm_sim.trials import (
     Result,
@@ -82,6 +85,29 @@ def test_a_return_is_the_mean_over_episodes():
     assert figures["return"]["mean"] == 200
     assert figures["return"]["n"] == 2
     assert "return" not in counts(results_with([None, None]))
+
+
+def test_a_return_stands_beside_the_oracles_and_a_share_of_it():
+    ours, theirs = results_with([100.0, 300.0]), results_with([200.0, 600.0])
+    added = bench_control._beside("oracle", ours, theirs, 0)
+    assert added["oracle_return"]["mean"] == 400
+    assert added["return_ratio"]["mean"] == 0.5
+    assert added["oracle_success"]["n"] == 2
+    assert set(bench_control._beside("random", ours, theirs, 0)) == {
+        "random_success",
+        "random_return",
+    }
+
+
+def test_a_comparison_is_of_returns_where_there_are_any():
+    controller = SimpleNamespace(
+        timings=SimpleNamespace(plan_ms=[1.0], encode_ms=[]), settings=PlannerSettings()
+    )
+    compared = bench_control._comparison(
+        results_with([90.0, 90.0]), results_with([100.0, 100.0]), controller, 0
+    )
+    assert compared["ratio"]["mean"] == pytest.approx(0.9)
+    assert compared["compared"]["planner"]["candidates"] == 512
 
 
 def test_a_refused_sentence_earns_nothing():
