@@ -30,8 +30,8 @@ def draw_goals(
     windows: Windows,
     generator: torch.Generator,
 ) -> Goals:
-    """Two of the named goals, or pictures from the same episodes: one from the sequence itself,
-    where the cost decides, one from any time.
+    """Two of the named goals, or two pictures: one from the sequence itself, where the cost decides,
+    and one from any episode, since in its own the joints move in their own ways together.
 
     A picture needs no label: the cost is how far the joints are from where they were when it was
     taken (hindsight relabelling, Andrychowicz et al. 2017).
@@ -44,11 +44,11 @@ def draw_goals(
         return Goals(
             codes[chosen], windows.cost.gather(2, chosen.unsqueeze(1).expand(-1, steps, -1))
         )
-    share = torch.rand(len(windows.episode), GOALS, generator=generator)
-    anywhere = share * data.lengths[windows.episode, None]
-    nearby = windows.first[:, None] + share * windows.proprio.shape[1]
-    near = torch.arange(GOALS) < GOALS // 2
-    index = data.starts[windows.episode, None] + torch.where(near, nearby, anywhere).long()
+    batch, steps, _ = windows.proprio.shape
+    start = data.starts[windows.episode] + windows.first
+    nearby = start + torch.randint(steps, (batch,), generator=generator)
+    anywhere = torch.randint(len(features), (batch,), generator=generator)
+    index = torch.stack([nearby, anywhere], dim=1)
     return Goals(
         model.goal_image(features[index]), pose_distance(windows.proprio, data.proprio[index])
     )
