@@ -30,8 +30,8 @@ def draw_goals(
     windows: Windows,
     generator: torch.Generator,
 ) -> Goals:
-    """Two of the named goals, or two pictures: one from the sequence itself, where the cost decides,
-    and one from any episode, since in its own the joints move in their own ways together.
+    """Two of the named goals, or two pictures: one of the sequence itself, where the cost decides,
+    and one of any episode, since within one the joints move in their own ways together.
 
     A picture needs no label: the cost is how far the joints are from where they were when it was
     taken (hindsight relabelling, Andrychowicz et al. 2017).
