@@ -114,6 +114,8 @@ def _block(
 
     block = assess(runtime, study)
     block |= _lipschitz(_dynamics(bundle, name == "int8"), study, notes, name)
+    if name == "int8":
+        block["rounding_certified"] = _rounding(bundle)
     block["success"] = None
     if args.success_episodes:
         block |= closed_loop(args.task, bundle, runtime.backend, args.success_episodes, args.seeds)
@@ -144,6 +146,14 @@ def _dynamics(bundle: Path, quantised: bool) -> "dict[str, np.ndarray]":
     from sdiwm_model.checkpoint import WEIGHTS
 
     return load_file(bundle / WEIGHTS)
+
+
+def _rounding(bundle: Path) -> float:
+    """What a step of the int8 engine may add to its real-valued dynamics, in units of z."""
+    from sdiwm_model.compression.quantised_model import load_engine
+    from sdiwm_model.evaluation.rounding import rounding_error
+
+    return rounding_error(load_engine(bundle / "engine.safetensors"))
 
 
 def _lipschitz(

@@ -74,6 +74,7 @@ def test_int8_is_scored_against_the_float_targets(report):
     assert results["int8"]["effective_rank"] == results["shipped"]["effective_rank"]
     difference = np.subtract(results["int8"]["hri"], results["shipped"]["hri"])
     assert 0 < np.abs(difference).max() < 0.1
+    assert results["int8"]["rounding_certified"] > 0
 
 
 def test_the_observed_jacobians_keep_to_the_certificate(report):
