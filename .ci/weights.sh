@@ -28,9 +28,9 @@ case $task in
         scripted=(--mixture random=0.2,scripted=0.5,near_target=0.3)
         ;;
     jaco_reach)
-        episodes=(600 300 300)
+        episodes=(900 200 200)
         collect=(--steps 60)
-        scripted=(--mixture random=0.35,scripted=0.35,near_target=0.3)
+        scripted=(--mixture random=0.6,scripted=0.2,near_target=0.2)
         ;;
     *)
         echo "weights: TASK=$task has no recipe: add one to .ci/weights.sh" >&2
