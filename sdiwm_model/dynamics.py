@@ -52,5 +52,5 @@ class Dynamics(nn.Module):
 
     def constrain_gradients(self) -> None:
         """Take out of the gradients what `project` would undo: call before every update."""
-        if self._constraint is not None and self.gru_input.weight.grad is not None:
+        if self._constraint is not None and self.gru_hidden.weight.grad is not None:
             self._constraint.constrain_gradients()

@@ -127,34 +127,37 @@ def test_no_bound_changes_neither_weights_nor_gradients():
 
 
 def at_the_bound(direction, bound=1.0):
-    """Projected dynamics in double precision, with gradients direction * weight."""
+    """Projected dynamics in double precision, whose loss asks every row to get longer, or shorter.
+
+    The loss is a sum of weights times fixed numbers: returned are these, with the gradients set.
+    """
     dynamics = bounded_from_start(bound).double()
     with torch.no_grad():
         for parameter in dynamics.parameters():
             parameter *= 1.5
     dynamics.project()
-    for parameter in dynamics.parameters():
-        parameter.grad = direction * parameter.detach()
-    return dynamics
+    factors = [direction * p.detach() for p in dynamics.parameters()]
+    for parameter, factor in zip(dynamics.parameters(), factors, strict=True):
+        parameter.grad = factor.clone()
+    return dynamics, factors
 
 
 def test_gradients_that_lead_back_inside_are_left_alone():
-    dynamics = at_the_bound(+1.0)
-    before = [p.grad.clone() for p in dynamics.parameters()]
+    dynamics, factors = at_the_bound(+1.0)
     dynamics.constrain_gradients()
-    for parameter, gradient in zip(dynamics.parameters(), before, strict=True):
-        assert torch.equal(parameter.grad, gradient)
+    for parameter, factor in zip(dynamics.parameters(), factors, strict=True):
+        assert torch.equal(parameter.grad, factor)
 
 
-@pytest.mark.parametrize("bound", [0.95, 1.0, 2.0])
+@pytest.mark.parametrize("bound", [1.0, 2.0])
 def test_gradients_at_the_bound_are_those_of_the_projected_weights(bound):
-    """The loss is -|w|^2 / 2; its change along a path that projection bends, by differences."""
-    dynamics = at_the_bound(-1.0, bound)
+    """The change of the loss along a path that projection bends, by differences."""
+    dynamics, factors = at_the_bound(-1.0, bound)
     start = [p.detach().clone() for p in dynamics.parameters()]
     dynamics.constrain_gradients()
     generator = torch.Generator().manual_seed(1)
     path = [
-        p + 0.3 * p.abs() * torch.rand(p.shape, generator=generator, dtype=p.dtype) for p in start
+        -f * (1 + 0.3 * torch.rand(f.shape, generator=generator, dtype=f.dtype)) for f in factors
     ]
     expected = sum((p.grad * d).sum() for p, d in zip(dynamics.parameters(), path, strict=True))
     losses = []
@@ -163,7 +166,8 @@ def test_gradients_at_the_bound_are_those_of_the_projected_weights(bound):
             for parameter, p, d in zip(dynamics.parameters(), start, path, strict=True):
                 parameter.copy_(p + step * d)
         dynamics.project()
-        losses.append(-sum((p.detach() ** 2).sum() for p in dynamics.parameters()) / 2)
+        pairs = zip(dynamics.parameters(), factors, strict=True)
+        losses.append(sum((p.detach() * f).sum() for p, f in pairs))
     assert ((losses[1] - losses[0]) / 1e-7).item() == pytest.approx(expected.item(), rel=1e-3)
 
 
@@ -176,7 +180,7 @@ def test_training_rests_at_the_minimum_under_the_constraint():
     with torch.no_grad():
         for parameter in dynamics.parameters():
             parameter.zero_()
-        dynamics.gru_hidden.weight[2 * latent] = torch.rand(latent) * 0.01
+        dynamics.gru_hidden.weight[2 * latent, :2] = 0.1
     optimiser = torch.optim.SGD([dynamics.gru_hidden.weight], lr=0.02)
     for _ in range(300):
         optimiser.zero_grad()

@@ -156,4 +156,5 @@ def test_the_certificate_knows_units_that_are_always_on():
     }
     assert certified_bound(weights) < 1e-6
     weights["dynamics.input.bias"] = np.array([0.5])
+    weights["dynamics.gru_input.bias"] = np.array([100.0, -100.0, 0.5])
     assert certified_bound(weights) > 0.9
