@@ -10,11 +10,14 @@ from __future__ import annotations
 import itertools
 import random
 
-TRAIN_COUNT = 500
+TRAIN_COUNT = 800
 TRAIN_BALLS = (
     "the red ball", "the red ball", "the ball", "the red sphere", "the target", "that red ball",
     "the red target", "the sphere", "the red thing", "the red globe", "the bright red ball",
     "the red ball in the air", "the floating ball", "the ball that is red", "red",
+    "the crimson ball", "the scarlet ball", "the ruby sphere", "the scarlet sphere",
+    "the crimson thing", "the red object", "the round red thing", "the red balloon", "the red dot",
+    "the red marker", "the round target", "the red circle", "the red point", "the red one",
 )  # fmt: skip
 TRAIN_ACTIONS = (
     "move the hand to {o}", "reach {o}", "reach for {o}", "go to {o}", "touch {o}", "move to {o}",
@@ -38,7 +41,7 @@ TRAIN_ORDERS = (
     "there is {o}, move there", "where you must go is {o}", "destination {o}", "arm to {o}",
 )  # fmt: skip
 
-HELDOUT_BALLS = ("the crimson ball", "the red orb", "the red bubble", "the scarlet sphere")
+HELDOUT_BALLS = ("the red orb", "the red bubble", "the crimson orb", "the scarlet bubble")
 HELDOUT_ACTIONS = (
     "approach {o}", "steer the hand towards {o}", "guide the fingers onto {o}", "visit {o}",
     "make contact with {o}", "head over to {o}", "position the gripper over {o}", "aim for {o}",
