@@ -49,17 +49,11 @@ class LipschitzConstraint:
     ) -> None:
         self._bound, self._inputs, self._from_x, self._from_z = bound, inputs, from_x, from_z
         self._parameters = [p for layer in (inputs, from_x, from_z) for p in layer.parameters()]
-        self._held = torch.zeros(from_z.in_features, dtype=torch.bool)
 
     @torch.no_grad()
     def project(self) -> None:
-        """Scale every row that is beyond its bound back to it.
-
-        Rows that `constrain_gradients` found there and held come back from either side.
-        """
-        full = (1 - MARGIN) / self._gauge().clamp(min=1e-12)
-        scale = torch.where(self._held, full, full.clamp(max=1))
-        self._held = torch.zeros_like(self._held)
+        """Scale every row that is beyond its bound back to it."""
+        scale = ((1 - MARGIN) / self._gauge().clamp(min=1e-12)).clamp(max=1)
         for parameter, third in self._scaled():
             row = parameter.chunk(3)[third]
             row *= scale if row.ndim == 1 else scale[:, None]
@@ -69,9 +63,8 @@ class LipschitzConstraint:
     def constrain_gradients(self) -> None:
         """Turn gradients of the loss into those of the loss as a function of projected weights.
 
-        Only where a row is at its bound and would leave it; so training rests where the loss is
-        least under the constraint. With the projection alone it would rest elsewhere: rescaling a
-        row is not the shortest way back.
+        Only where a row is at its bound and would leave it. With the projection alone training
+        learns far more slowly: rescaling a row is not the shortest way back.
         """
         if self._bound < 1:
             with torch.enable_grad():
@@ -85,8 +78,8 @@ class LipschitzConstraint:
         for parameter, third in self._scaled():
             products = (parameter.detach() * _gradient(parameter)).chunk(3)[third]
             longer -= products.reshape(len(reached), -1).sum(dim=1)
-        self._held = (reached >= (1 - MARGIN) * (1 - NEAR)) & (longer > 0)
-        self._add_gradient(gauge, self._held * longer / reached.clamp(min=1e-12))
+        full = reached >= (1 - MARGIN) * (1 - NEAR)
+        self._add_gradient(gauge, full * relu(longer) / reached.clamp(min=1e-12))
 
     def _add_gradient(self, output: Tensor, pull: Tensor) -> None:
         added = torch.autograd.grad(output, self._parameters, pull, allow_unused=True)
