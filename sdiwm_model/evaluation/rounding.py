@@ -41,8 +41,9 @@ def rounding_error(q: QuantisedModel) -> float:
 
     def gate(third: int, layer: Layer) -> Array:
         before = box.inputs[third] + box.hidden[third]
-        error = via_x[third] + via_z[third] + _sum_error(layer, before)
-        return np.minimum(sigmoid_slope(before.wider(error)) * error + SIGMOID_ERROR, 1)
+        error = via_x[third] + via_z[third] + _rounded(layer)
+        flat = (_saturated(layer, before) > 0) / (1 + np.exp(_largest(layer)))
+        return np.minimum(sigmoid_slope(before.wider(error)) * error + flat + SIGMOID_ERROR, 1)
 
     r, u = gate(0, layers["reset"]), gate(1, layers["update"])
     hidden = via_z[2] + _sum_error(layers["candidate_hidden"], box.hidden[2])
@@ -50,13 +51,26 @@ def rounding_error(q: QuantisedModel) -> float:
     before = via_x[2] + _sum_error(layers["candidate_input"], box.inputs[2]) + gated
     n = np.minimum(before + TANH_ERROR, 2)
     mixed = spread(box.q) * u + np.minimum(1 - box.u.low + u, 1) * n + 2 / LATENT_ONE
-    return float(mixed.max())
+    return min(float(mixed.max()), 2.0)  # both are within [-1, 1]
 
 
 def _sum_error(layer: Layer, value: Interval) -> Array:
-    """Of a pre-activation: the shift, the multiplier and what saturates, (out,)."""
-    rounded = (0.5 * layer.multiplier / 2.0**15 + 0.5) * GATE_UNIT
-    return rounded + np.maximum(value.magnitude() - (layer.multiplier - 1.0) * GATE_UNIT, 0)
+    """Of a pre-activation: rounding and what saturates, (out,)."""
+    return _rounded(layer) + _saturated(layer, value)
+
+
+def _rounded(layer: Layer) -> Array:
+    """By the shift and the multiplier."""
+    return (0.5 * layer.multiplier / 2.0**15 + 0.5) * GATE_UNIT
+
+
+def _largest(layer: Layer) -> Array:
+    """Where a pre-activation saturates."""
+    return (layer.multiplier - 1.0) * GATE_UNIT
+
+
+def _saturated(layer: Layer, value: Interval) -> Array:
+    return np.maximum(value.magnitude() - _largest(layer), 0)
 
 
 def _row_sums(matrix: Array) -> Array:
