@@ -20,8 +20,12 @@ settings=(
 # Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those.
 collect=() scripted=()
 case $task in
-    reach | reach_goal_image | push)
+    reach | reach_goal_image)
         episodes=(800 400 400)
+        ;;
+    push)
+        episodes=(400 200)
+        scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
         ;;
     cartpole)
         episodes=(500 300 300)

@@ -23,7 +23,11 @@ class FakePlanner:
 class FakeRuntime:
     """Remembers what it was asked."""
 
-    manifest = SimpleNamespace(planner=PlannerSettings(horizon=HORIZON), dt=0.04)
+    manifest = SimpleNamespace(
+        planner=PlannerSettings(horizon=HORIZON),
+        dt=0.04,
+        sizes=SimpleNamespace(frames=1, image_size=64),
+    )
     backend = "fake"
 
     def __init__(self):

@@ -27,6 +27,8 @@ def miniature_settings():
         "horizon=4",
         "long_horizon=8",
         "save_every=5",
+        "size.prior=0",
+        "prior_plans=0",
     ]
 
 
