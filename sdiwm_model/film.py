@@ -14,6 +14,7 @@ from sdiwm_model.files import atomic_path
 Picture = NDArray[np.uint8]
 GIF_STRIDE = 2  # a GIF holds every second picture, twice as long
 GIF_COLOURS = 64
+SHADE = 8  # levels that are one colour when the palette is made
 PALETTE_PICTURES = 16  # from which the colours of a GIF are taken
 
 
@@ -66,7 +67,8 @@ def _write_gif(first: Picture, frames: Iterator[Picture], path: Path, rate: floa
 
     kept = [first, *frames][::GIF_STRIDE]
     some = np.concatenate(kept[:: max(1, len(kept) // PALETTE_PICTURES)])
-    palette = Image.fromarray(some).quantize(GIF_COLOURS)
+    shades = np.unique(some.reshape(-1, 3) // SHADE * SHADE, axis=0)  # a small puck counts as much
+    palette = Image.fromarray(shades[None]).quantize(GIF_COLOURS)  # as a whole table
     # One palette for all: what does not move then costs no bytes.
     none = Image.Dither.NONE
     pictures = [Image.fromarray(each).quantize(palette=palette, dither=none) for each in kept]
