@@ -48,3 +48,20 @@ class Camera:
         """The picture now, (size, size, 3) RGB."""
         self._renderer.update_scene(data, self._camera)
         return self._renderer.render()
+
+
+def project(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    camera: str,
+    points: NDArray[np.float32],
+    size: int,
+) -> NDArray[np.float32]:
+    """Pixels (N, 2), x right and y down, where a square picture shows world points (N, 3)."""
+    index = model.camera(camera).id
+    axes = data.cam_xmat[index].reshape(3, 3)
+    local = (np.asarray(points, dtype=np.float64) - data.cam_xpos[index]) @ axes
+    focal = size / 2 / np.tan(np.radians(model.cam_fovy[index]) / 2)
+    x = size / 2 + focal * local[:, 0] / -local[:, 2]
+    y = size / 2 - focal * local[:, 1] / -local[:, 2]
+    return np.stack([x, y], axis=1).astype(np.float32)

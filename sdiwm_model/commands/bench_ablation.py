@@ -100,10 +100,12 @@ def _judge(
     args: argparse.Namespace, name: str, bundles: list[Path], folders: Any
 ) -> dict[str, Any]:
     """Float HRI and the rest, and success on the engine; an ensemble's penalty needs ONNX."""
+    from sdiwm_model.checkpoint import read_manifest
     from sdiwm_model.evaluation.recordings import closed_loop
     from sdiwm_model.evaluation.summary import spread, summarise
 
-    backend = "onnx" if "ensemble" in name else "native"
+    penalised = read_manifest(bundles[0]).planner.disagreement > 0
+    backend = "onnx" if penalised else "native"
     rows = summarise(args.task, bundles, folders, HORIZON, success_episodes=0)
     for row, bundle in zip(rows, bundles, strict=True):
         found = closed_loop(args.task, bundle, backend, args.success_episodes, args.seeds)

@@ -17,7 +17,6 @@ from sdiwm_model.training.batches import (
     Experience,
     all_with_history,
     draw_windows,
-    encode_frames,
 )
 from sdiwm_model.training.goals import draw_goals
 from sdiwm_model.world_model import WorldModel
@@ -81,12 +80,16 @@ def write_calibration(
 
 
 def write_bundle(
-    folder: Path, model: WorldModel, data: Experience, manifest: Manifest, seed: int
+    folder: Path,
+    model: WorldModel,
+    data: Experience,
+    features: Tensor,
+    manifest: Manifest,
+    seed: int,
 ) -> dict[str, Any]:
     """Fit the probe and write weights, calibration and manifest; the probe's errors."""
     folder.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
-        features = encode_frames(model.vision, data.frames)
         latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
     errors = fit_probe(model, latents, data.state, seed)
     save_weights(folder / WEIGHTS, model)

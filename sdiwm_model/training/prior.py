@@ -15,7 +15,7 @@ from sdiwm_model.language import goal_codes
 from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.torch import TorchDynamics
-from sdiwm_model.training.batches import Experience, all_with_history, encode_frames
+from sdiwm_model.training.batches import Experience, all_with_history
 from sdiwm_model.world_model import WorldModel
 
 CANDIDATES = 256
@@ -36,9 +36,10 @@ Report = Callable[[int, float | None], None]
 
 
 @torch.no_grad()
-def examples(model: WorldModel, data: Experience, seed: int) -> tuple[Tensor, Tensor]:
+def examples(
+    model: WorldModel, data: Experience, features: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
     """Where plans may begin, all the latents (N, Z), and what for, the goals' codes (M, C)."""
-    features = encode_frames(model.vision, data.frames)
     latents = model.fusion(all_with_history(data, features, model.size.frames), data.proprio)
     if model.goal_image is None:
         return latents, goal_codes(model.size.goals, model.size.conditioning)

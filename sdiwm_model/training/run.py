@@ -106,7 +106,7 @@ def train(
             "vision": origin.provenance if vision is not None else None,
         },
     )
-    write_bundle(out, model, data, manifest, seed)
+    write_bundle(out, model, data, trainer.features, manifest, seed)
     return model
 
 

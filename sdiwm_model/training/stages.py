@@ -88,19 +88,23 @@ class VisionStage:
         data, size = self._data, self._model.size
         chosen = frame_indices(len(data.frames), self._config.vision_batch, generator)
         features = self._model.vision(data.frames[chosen])
-        joints = self._model.fusion.normalise(data.proprio)
+        normalise = self._model.fusion.normalise
         weights, parts = {}, {}
         if size.proprio:
             weights["joints"] = JOINTS_WEIGHT
-            parts["joints"] = likelihood_loss(self._joints(features), joints[chosen])
+            parts["joints"] = likelihood_loss(
+                self._joints(features), normalise(data.proprio[chosen])
+            )
         if not size.goal_image:
-            span = self._config.elsewhere_span if size.proprio else 0
-            others = other_moments(data, self._episode[chosen], chosen, span, generator)
-            asked = torch.cat([chosen[None], others])
-            told = torch.cat([features.expand(len(asked), -1, -1), joints[asked]], dim=-1)
+            asked, span = chosen[None], self._config.elsewhere_span
+            if size.proprio and span:
+                others = other_moments(data, self._episode[chosen], chosen, span, generator)
+                asked = torch.cat([asked, others])
+            joints = normalise(data.proprio[asked])
+            told = torch.cat([features.expand(len(asked), -1, -1), joints], dim=-1)
             parts["cost"] = cost_loss(self._costs(told), data.cost[asked])
             places = self._model.places(features.detach()).unflatten(-1, (size.goals, PLACE))
-            parts["places"] = places_loss(self._cost, places, joints[asked], data.cost[asked])
+            parts["places"] = places_loss(self._cost, places, joints, data.cost[asked])
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return Loss(total, parts)
 

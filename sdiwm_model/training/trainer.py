@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from sdiwm_model.dynamics import Dynamics
@@ -101,6 +103,11 @@ class Trainer:
         model.fusion.proprio_std.copy_(self._data.proprio.std(dim=0))
         return model
 
+    @cached_property
+    def features(self) -> Tensor:
+        """Image features of all frames (N, E): for all that comes after the vision stage."""
+        return encode_frames(self.model.vision, self._data.frames)
+
     @property
     def resumes(self) -> bool:
         """Whether it goes on from a snapshot."""
@@ -160,7 +167,7 @@ class Trainer:
         if plans == 0:
             return
         model = self.model.eval()
-        latents, codes = examples(model, self._data, self.seed)
+        latents, codes = examples(model, self._data, self.features, self.seed)
         with tqdm(total=plans + steps, desc="prior") as bar:
 
             def report(done: int, loss: float | None) -> None:
@@ -175,8 +182,7 @@ class Trainer:
     def _stage(self, name: str) -> Stage:
         if name == "vision":
             return VisionStage(self.model, self._data, self.config)
-        features = encode_frames(self.model.vision, self._data.frames)
-        return WorldStage(self.model, self._data, features, self.config)
+        return WorldStage(self.model, self._data, self.features, self.config)
 
     def _optimise(
         self,

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.rendering import Camera
+from sdiwm_sim.rendering import Camera, project
 from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import cartpole_instructions
 
@@ -215,13 +215,7 @@ class CartpoleTask:
         return np.clip(np.array([force]), -1, 1).astype(np.float32)
 
     def project(self, points: Array, size: int) -> Array:
-        camera = self.model.camera(self.cameras[0]).id
-        axes = self.data.cam_xmat[camera].reshape(3, 3)
-        local = (np.asarray(points, dtype=np.float64) - self.data.cam_xpos[camera]) @ axes
-        focal = size / 2 / np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
-        x = size / 2 + focal * local[:, 0] / -local[:, 2]
-        y = size / 2 - focal * local[:, 1] / -local[:, 2]
-        return np.stack([x, y], axis=1).astype(np.float32)
+        return project(self.model, self.data, self.cameras[0], points, size)
 
 
 def _dm_control_model() -> mujoco.MjModel:

@@ -25,9 +25,10 @@ from dm_control import composer, manipulation, mjcf
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.rendering import Camera
+from sdiwm_sim.rendering import Camera, project
 from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import jaco_instructions
+from sdiwm_sim.tasks.targets import TargetWatch
 
 BALL_RADIUS = 0.05  # m: dm_control's target radius, within which its reward is 1
 HOLD_TIME = 0.3  # s
@@ -125,8 +126,7 @@ class JacoReachTask:
         self._goal = goal
         if instruction is not None:
             self._instruction = instruction
-        self._held = 0.0
-        self._success_time: float | None = None
+        self._watch = TargetWatch(len(self.goals), goal, HOLD_TIME)
 
     def step(self, action: Array) -> None:
         action = np.asarray(action, dtype=np.float64)
@@ -137,17 +137,10 @@ class JacoReachTask:
         self.data.ctrl[:JOINTS] = np.clip(action, -1, 1) * self.action_limit
         mujoco.mj_step(self.model, self.data, self._substeps)
         mujoco.mj_forward(self.model, self.data)
-        self._held = self._held + self.physics_dt if self._distance() < BALL_RADIUS else 0.0
-        if self._success_time is None and self._goal is not None and self._held >= HOLD_TIME:
-            self._success_time = self.time
+        self._watch.update(self.goal_costs() < BALL_RADIUS, self.physics_dt, self.time)
 
     def outcome(self) -> Outcome:
-        return Outcome(
-            success=self._success_time is not None,
-            wrong_target=self._goal is None and self._held >= HOLD_TIME,
-            passed_over_wrong=False,
-            time_to_success=self._success_time,
-        )
+        return self._watch.outcome()
 
     def train_instructions(self, goal: int) -> Sequence[str]:
         return _train_instructions()
@@ -240,13 +233,7 @@ class JacoReachTask:
 
     def project(self, points: Array, size: int) -> Array:
         """Where the first camera sees ``points``."""
-        camera = self.model.camera(self.cameras[0]).id
-        axes = self.data.cam_xmat[camera].reshape(3, 3)
-        local = (np.asarray(points, dtype=np.float64) - self.data.cam_xpos[camera]) @ axes
-        focal = size / 2 / np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
-        x = size / 2 + focal * local[:, 0] / -local[:, 2]
-        y = size / 2 - focal * local[:, 1] / -local[:, 2]
-        return np.stack([x, y], axis=1).astype(np.float32)
+        return project(self.model, self.data, self.cameras[0], points, size)
 
 
 @cache

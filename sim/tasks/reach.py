@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_sim.rendering import Camera
+from sdiwm_sim.rendering import Camera, project
 from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import instructions
+from sdiwm_sim.tasks.targets import TargetWatch
 
 SUCCESS_RADIUS = 0.025  # m
 ARRIVED = 0.03  # m
@@ -108,10 +109,7 @@ class ReachTask:
         self._goal = goal
         if instruction is not None:
             self._instruction = instruction
-        self._held = np.zeros(len(self.goals))
-        self._visited = np.zeros(len(self.goals), dtype=bool)
-        self._completed = np.zeros(len(self.goals), dtype=bool)
-        self._success_time: float | None = None
+        self._watch = TargetWatch(len(self.goals), goal, HOLD_TIME)
 
     def step(self, action: Array) -> None:
         action = np.asarray(action, dtype=np.float64)
@@ -121,24 +119,10 @@ class ReachTask:
             )
         self.data.ctrl[:] = np.clip(action, -1, 1) * self.action_limit
         mujoco.mj_step(self.model, self.data)
-        self._watch_targets()
-
-    def _watch_targets(self) -> None:
-        inside = self.goal_costs() < SUCCESS_RADIUS
-        self._held = np.where(inside, self._held + self.physics_dt, 0.0)
-        self._visited |= inside
-        self._completed |= self._held >= HOLD_TIME - 1e-9
-        if self._success_time is None and self._goal is not None and self._completed[self._goal]:
-            self._success_time = self.time
+        self._watch.update(self.goal_costs() < SUCCESS_RADIUS, self.physics_dt, self.time)
 
     def outcome(self) -> Outcome:
-        others = np.arange(len(self.goals)) != (-1 if self._goal is None else self._goal)
-        return Outcome(
-            success=self._success_time is not None,
-            wrong_target=bool((self._completed & others).any()),
-            passed_over_wrong=bool((self._visited & others).any()),
-            time_to_success=self._success_time,
-        )
+        return self._watch.outcome()
 
     def train_instructions(self, goal: int) -> Sequence[str]:
         return _train_instructions(goal)
@@ -205,13 +189,7 @@ class ReachTask:
         return np.clip(EXPERT_GAIN * error / self.action_limit, -1, 1).astype(np.float32)
 
     def project(self, points: Array, size: int) -> Array:
-        camera = self.model.camera(self.cameras[0]).id
-        axes = self.data.cam_xmat[camera].reshape(3, 3)
-        local = (np.asarray(points, dtype=np.float64) - self.data.cam_xpos[camera]) @ axes
-        focal = size / 2 / np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
-        x = size / 2 + focal * local[:, 0] / -local[:, 2]
-        y = size / 2 - focal * local[:, 1] / -local[:, 2]
-        return np.stack([x, y], axis=1).astype(np.float32)
+        return project(self.model, self.data, self.cameras[0], points, size)
 
 
 @cache
