@@ -35,6 +35,9 @@ missing_packages() {
         missing+=(python3 python3-venv)
     fi
     command -v g++ >/dev/null || missing+=(g++ libc6-dev)
+    # Firmware: the cross-compiler, and the emulator that its tests run on.
+    command -v arm-none-eabi-g++ >/dev/null || missing+=(gcc-arm-none-eabi libnewlib-arm-none-eabi)
+    command -v qemu-system-arm >/dev/null || missing+=(qemu-system-arm)
     # Rendering without a screen: the EGL dispatcher, a driver behind it, and OpenGL's own symbols.
     has_library libEGL.so.1 || missing+=(libegl1)
     has_library libEGL_nvidia.so.0 || compgen -G '/usr/lib/*/dri/swrast_dri.so' >/dev/null ||

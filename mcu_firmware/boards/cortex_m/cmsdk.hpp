@@ -1,0 +1,42 @@
+// UART and timer of Arm's Cortex-M System Design Kit, which the MPS boards have.
+#pragma once
+
+#include <stdint.h>
+
+#include "registers.hpp"
+#include "ring.hpp"
+
+namespace sdiwm {
+namespace board {
+
+constexpr uint32_t kRingBytes = 4096;
+
+struct CmsdkUart {
+  uint32_t base;
+
+  volatile uint32_t& data() const { return at(base); }
+  volatile uint32_t& state() const { return at(base + 4); }
+  volatile uint32_t& control() const { return at(base + 8); }
+  volatile uint32_t& interrupt() const { return at(base + 12); }
+  volatile uint32_t& divider() const { return at(base + 16); }
+
+  void start() const {
+    divider() = 16;  // the smallest: the fastest line
+    control() = 1u | 2u | 8u;  // transmit, receive, interrupt on receive
+  }
+
+  // Called by the interrupt handler: everything received goes to the ring.
+  void receive(Ring<kRingBytes>& ring) const {
+    interrupt() = 2;  // clear
+    while ((state() & 2u) != 0) ring.put(static_cast<uint8_t>(data()));
+  }
+
+  void send(uint8_t byte) const {
+    while ((state() & 1u) != 0) {
+    }
+    data() = byte;
+  }
+};
+
+}  // namespace board
+}  // namespace sdiwm

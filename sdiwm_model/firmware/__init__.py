@@ -1,0 +1,1 @@
+"""Programs for microcontrollers: boards, cross-compiler, emulator."""

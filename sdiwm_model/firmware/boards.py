@@ -1,0 +1,63 @@
+"""The boards that firmware is built for: their flags, their emulator, their clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdiwm_model.errors import SdiwmError
+
+
+@dataclass(frozen=True)
+class Board:
+    """One folder of mcu_firmware/boards.
+
+    name            as `sdiwm firmware --board` takes it, and as the chip answers
+    folder          below mcu_firmware/boards
+    flags           of the compiler, for this processor
+    processor       what llvm-mca calls it
+    machine         QEMU's name, None where it has no such board
+    icount_shift    one instruction takes 2^shift ns of the emulated clock
+    ticks_per_second  of the board's timer
+    """
+
+    name: str
+    folder: str
+    flags: tuple[str, ...]
+    processor: str
+    machine: str | None
+    icount_shift: int
+    ticks_per_second: int
+
+    def instructions(self, ticks: int) -> float:
+        """Timer ticks under emulation -> instructions; exact to one tick."""
+        return ticks * 1e9 / self.ticks_per_second / 2**self.icount_shift
+
+
+M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard")
+BOARDS = {
+    board.name: board
+    for board in (
+        Board(
+            "mps2-an500", "mps2_an500", (*M7_FLAGS, "-mfpu=fpv5-sp-d16"),
+            "cortex-m7", "mps2-an500", 6, 25_000_000,
+        ),
+        Board(
+            # gcc 12 -O3 vectorised straight-line code wrongly for Helium
+            "mps3-an547", "mps3_an547",
+            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto",
+             "-fno-tree-slp-vectorize"),
+            "cortex-m55", "mps3-an547", 5, 32_000_000,
+        ),
+        Board(
+            "stm32h743", "stm32h743", (*M7_FLAGS, "-mfpu=fpv5-d16"),
+            "cortex-m7", None, 0, 480_000_000,
+        ),
+    )
+}  # fmt: skip
+
+
+def find_board(name: str) -> Board:
+    """The board of that name; SdiwmError where there is none."""
+    if name not in BOARDS:
+        raise SdiwmError(f"unknown board '{name}': choose one of {', '.join(BOARDS)}.")
+    return BOARDS[name]
