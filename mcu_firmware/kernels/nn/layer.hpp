@@ -1,0 +1,33 @@
+// The constants of a convolution, depthwise convolution or fully connected layer.
+#pragma once
+
+#include <stdint.h>
+
+#include "../fixed_point.hpp"
+#include "window.hpp"
+
+namespace sdiwm {
+namespace nn {
+
+struct Layer {
+  Window window;
+  int32_t in_width, in_channels;
+  int32_t out_width, out_channels;
+  int32_t padding;  // the integer outside the picture
+  int32_t zero;     // added after requantisation
+  int32_t low, high;
+  const int8_t* weight;  // convolution [O][kh][kw][I], depthwise [kh][kw][C]
+  const int32_t* bias;
+  const int8_t* shift;
+  const int16_t* multiplier;
+  const int8_t* table;  // [256], replaces each 8-bit result; null for none
+};
+
+// Sum of output channel `o` -> its integer.
+static inline int32_t finish(const Layer& layer, int32_t o, int32_t sum) {
+  const int32_t y = requantise(sum, layer.shift[o], layer.multiplier[o]) + layer.zero;
+  return clamp(y, layer.low, layer.high);
+}
+
+}  // namespace nn
+}  // namespace sdiwm
