@@ -5,8 +5,8 @@
 
 namespace sdiwm {
 
-constexpr int kTile = 64;             // candidates that are rolled out together
-constexpr int32_t kActionOne = 32512; // action 1.0: its 8-bit copy is 127
+constexpr int kBlock = 64;             // candidates that share counters of the noise
+constexpr int32_t kActionOne = 32512;  // action 1.0: its 8-bit copy is 127
 
 static inline int32_t clamp(int32_t x, int32_t low, int32_t high) {
   return x < low ? low : (x > high ? high : x);

@@ -1,4 +1,4 @@
-// The actions of one model step for a tile of candidates: the same layout on every target.
+// The actions of one model step for a tile of candidates; isa.hpp says how many those are.
 #pragma once
 
 #include <stdint.h>
@@ -8,9 +8,13 @@
 
 namespace sdiwm {
 
+constexpr int kTile = SDIWM_TILE;  // candidates that are rolled out together
+constexpr int kTilesPerBlock = kBlock / kTile;
+static_assert(kBlock % kTile == 0, "whole tiles fill a block");
+
 // Groups of four actions of each candidate, 127 is 1.0; unused places are zero.
 struct StepActions {
-  alignas(64) int8_t value[model::kActionGroups][kTile][4];
+  alignas(kTile < 16 ? 4 * kTile : 64) int8_t value[model::kActionGroups][kTile][4];
 };
 
 }  // namespace sdiwm

@@ -15,13 +15,13 @@
 namespace sdiwm {
 inline namespace SDIWM_ISA {
 
-constexpr int kMaxBlocks = model::kMaxCandidates / kTile;
+constexpr int kMaxBlocks = model::kMaxCandidates / kBlock;
 constexpr uint64_t kOctavesQ32 = 1586259972792ull;  // 256 log2(e) 2^32: nats -> 1/256 octaves
 constexpr uint64_t kBeyond = 11;  // temperatures above the best at which a weight is zero
 
 // All that a plan writes to; the caller owns it.
 struct Workspace {
-  StepActions actions[kMaxBlocks][model::kMaxHorizon];
+  StepActions actions[kMaxBlocks][model::kMaxHorizon][kTilesPerBlock];
   alignas(64) int32_t costs[model::kMaxCandidates];
   alignas(64) int16_t weights[model::kMaxCandidates];
   int64_t sums[model::kMaxHorizon][4 * model::kActionGroups];
@@ -31,33 +31,51 @@ struct Workspace {
 
 // Candidate 0 is the mean itself, candidate 1 stands still, candidate 2 does what the prior says.
 static inline void place_fixed_candidates(const PlannerSettings& s, const int16_t* mean,
-                                          const int16_t* prior, StepActions& actions) {
+                                          const int16_t* prior, StepActions* actions) {
+  static_assert(kTile >= 2, "the first two are in the first tile");
   for (int a = 0; a < model::kAction; ++a) {
-    int8_t(*candidates)[4] = actions.value[a / 4];
-    candidates[0][a % 4] = static_cast<int8_t>(to_int8(mean[a]));
-    candidates[1][a % 4] = 0;
-    if (s.use_prior != 0) candidates[2][a % 4] = static_cast<int8_t>(to_int8(prior[a]));
+    actions[0].value[a / 4][0][a % 4] = static_cast<int8_t>(to_int8(mean[a]));
+    actions[0].value[a / 4][1][a % 4] = 0;
+    if (s.use_prior != 0) {
+      actions[2 / kTile].value[a / 4][2 % kTile][a % 4] = static_cast<int8_t>(to_int8(prior[a]));
+    }
   }
 }
 
-// Draws and rolls out the 64 candidates of one block: the even ones around the mean, the odd ones
-// around the prior's sequence where there is one.
-static inline void score_block(const Goal& goal, const PlannerSettings& s, int iteration, int block,
-                               const int16_t* z, const int16_t* mean, Workspace& work) {
+// Draws the 64 candidates of one block: the even ones around the mean, the odd ones around the
+// prior's sequence where there is one.
+static inline void draw_block(const PlannerSettings& s, int iteration, int block,
+                              const int16_t* mean, Workspace& work) {
   const int16_t* odd = s.use_prior != 0 ? work.prior : mean;
-  int32_t* costs = work.costs + block * kTile;
-  for (int c = 0; c < kTile; ++c) costs[c] = 0;
   NoiseState noise = {};
-  spread_latent(work.tile, z);
   for (int t = 0; t < s.horizon; ++t) {
-    StepActions& actions = work.actions[block][t];
     const int now = t * model::kAction;
+    StepActions* actions = work.actions[block][t];
     draw_actions(noise, s, block, t, iteration, mean + now, odd + now, actions);
     if (block == 0) place_fixed_candidates(s, mean + now, odd + now, actions);
-    step(work.tile, goal, actions);
+  }
+}
+
+// Rolls out one tile of a block.
+static inline void score_tile(const Goal& goal, const PlannerSettings& s, int block, int tile,
+                              const int16_t* z, Workspace& work) {
+  int32_t* costs = work.costs + block * kBlock + tile * kTile;
+  for (int c = 0; c < kTile; ++c) costs[c] = 0;
+  spread_latent(work.tile, z);
+  for (int t = 0; t < s.horizon; ++t) {
+    step(work.tile, goal, work.actions[block][t][tile]);
     add_cost(work.tile, goal, costs);
   }
-  finish_costs(work.tile, goal, s, work.actions[block], s.horizon, costs);
+  finish_costs(work.tile, goal, s, &work.actions[block][0][tile], kTilesPerBlock, s.horizon, costs);
+}
+
+// The tiles of one block that hold candidates.
+static inline void score_block(const Goal& goal, const PlannerSettings& s, int block,
+                               const int16_t* z, Workspace& work) {
+  const int here = s.candidates - block * kBlock;
+  for (int tile = 0; tile < kTilesPerBlock && tile * kTile < here; ++tile) {
+    score_tile(goal, s, block, tile, z, work);
+  }
 }
 
 static inline int32_t best_cost(const int32_t* costs, int n) {
@@ -91,7 +109,7 @@ static inline void weighted_mean(const PlannerSettings& s, int blocks, Workspace
                                  int16_t* mean) {
   int64_t total = 0;
   for (int i = 0; i < s.candidates; ++i) total += work.weights[i];
-  weighted_sums(&work.actions[0][0], model::kMaxHorizon, work.weights, blocks, s.horizon,
+  weighted_sums(work.actions[0][0], model::kMaxHorizon, work.weights, blocks, s.horizon,
                 work.sums);
   for (int t = 0; t < s.horizon; ++t) {
     for (int a = 0; a < model::kAction; ++a) {
@@ -114,15 +132,16 @@ static inline void begin_plan(const Goal& goal, const PlannerSettings& s, const 
 // z[kLatent], mean[horizon][kAction] (replaced) -> best cost of all iterations.
 static inline int32_t plan(const Goal& goal, const PlannerSettings& s, const int16_t* z,
                            int16_t* mean, Workspace& work) {
-  const int blocks = (s.candidates + kTile - 1) / kTile;
+  const int blocks = (s.candidates + kBlock - 1) / kBlock;
   int32_t best = INT32_MAX;
   begin_plan(goal, s, z, mean, work.prior);
   for (int iteration = 0; iteration < s.iterations; ++iteration) {
     for (int block = 0; block < blocks; ++block) {
-      score_block(goal, s, iteration, block, z, mean, work);
+      draw_block(s, iteration, block, mean, work);
+      score_block(goal, s, block, z, work);
     }
     const int32_t now = best_cost(work.costs, s.candidates);
-    softmax_weights(s, now, blocks * kTile, work);
+    softmax_weights(s, now, blocks * kBlock, work);
     weighted_mean(s, blocks, work, mean);
     best = now < best ? now : best;
   }

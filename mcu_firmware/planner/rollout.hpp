@@ -37,12 +37,14 @@ static inline void pack_actions(const int8_t* actions, int n, int horizon, int s
   }
 }
 
-// Sum of squared differences of successive actions of candidate c, in (127 a)^2.
-static inline int64_t roughness(const StepActions* steps, int horizon, int c) {
+// Sum of squared differences of successive actions of candidate c, in (127 a)^2; the actions of
+// step t are steps[t * stride].
+static inline int64_t roughness(const StepActions* steps, int stride, int horizon, int c) {
   int64_t sum = 0;
   for (int t = 1; t < horizon; ++t) {
     for (int a = 0; a < model::kAction; ++a) {
-      const int32_t move = steps[t].value[a / 4][c][a % 4] - steps[t - 1].value[a / 4][c][a % 4];
+      const int32_t now = steps[t * stride].value[a / 4][c][a % 4];
+      const int32_t move = now - steps[(t - 1) * stride].value[a / 4][c][a % 4];
       sum += move * move;
     }
   }
@@ -51,13 +53,14 @@ static inline int64_t roughness(const StepActions* steps, int horizon, int c) {
 
 // Adds the terminal value and the smoothness cost to the running costs of a tile.
 static inline void finish_costs(Tile& tile, const Goal& goal, const PlannerSettings& s,
-                                const StepActions* steps, int horizon, int32_t* costs) {
+                                const StepActions* steps, int stride, int horizon,
+                                int32_t* costs) {
   alignas(64) int32_t value[kTile] = {};
   if (s.value_multiplier != 0) add_value(tile, goal, value);
   for (int c = 0; c < kTile; ++c) {
     costs[c] += scaled(value[c], s.value_multiplier, s.value_shift);
     if (s.smoothness_multiplier != 0) {
-      costs[c] += scaled(roughness(steps, horizon, c), s.smoothness_multiplier,
+      costs[c] += scaled(roughness(steps, stride, horizon, c), s.smoothness_multiplier,
                          s.smoothness_shift);
     }
   }
@@ -86,7 +89,7 @@ static inline void rollout_cost(const Goal& goal, const PlannerSettings& s, cons
     step(tile, goal, steps[t]);
     add_cost(tile, goal, total);
   }
-  finish_costs(tile, goal, s, steps, s.horizon, total);
+  finish_costs(tile, goal, s, steps, 1, s.horizon, total);
   for (int c = 0; c < n; ++c) costs[c] = total[c];
 }
 

@@ -30,7 +30,7 @@ class Board:
 
     def instructions(self, ticks: int) -> float:
         """Timer ticks under emulation -> instructions; exact to one tick."""
-        return ticks * 1e9 / self.ticks_per_second / 2**self.icount_shift
+        return ticks * 1e9 / self.ticks_per_second / (1 << self.icount_shift)
 
 
 M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard")

@@ -14,6 +14,7 @@
   extern "C" __attribute__((visibility("default"))) type SDIWM_JOIN(name, SDIWM_ISA)
 
 using sdiwm::Goal;
+using sdiwm::kBlock;
 using sdiwm::kTile;
 using sdiwm::PlannerSettings;
 using sdiwm::SDIWM_ISA::Workspace;
@@ -46,7 +47,7 @@ SDIWM_EXPORT(void, candidates)(const PlannerSettings* settings, const Workspace*
     costs[c] = work->costs[c];
     for (int t = 0; t < settings->horizon; ++t) {
       for (int a = 0; a < model::kAction; ++a) {
-        *actions++ = work->actions[c / kTile][t].value[a / 4][c % kTile][a % 4];
+        *actions++ = work->actions[c / kBlock][t][c % kBlock / kTile].value[a / 4][c % kTile][a % 4];
       }
     }
   }
@@ -60,7 +61,7 @@ SDIWM_EXPORT(void, rollout_cost)(const Goal* goal, const PlannerSettings* settin
   for (int first = 0; first < n; first += kTile) {
     const int count = n - first < kTile ? n - first : kTile;
     sdiwm::rollout_cost(*goal, *settings, z, actions + first * horizon * model::kAction, count,
-                        work->actions[0], work->tile, costs + first);
+                        work->actions[0][0], work->tile, costs + first);
   }
 }
 

@@ -73,7 +73,7 @@ SDIWM_INLINE int64_t four_actions(const int16_t* actions, int used) {
 
 static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int block, int t,
                                 int iteration, const int16_t* even, const int16_t* odd,
-                                StepActions& actions) {
+                                StepActions* actions) {
   const __m512i gain = _mm512_set1_epi16(static_cast<int16_t>(t == 0 ? s.first_gain : s.gain));
   const __m512i beta = _mm512_set1_epi16(static_cast<int16_t>(s.beta));
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -94,7 +94,7 @@ static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int
                                 gain, beta, centre);
       const __m512i high = moved(noise.value[group][w][1], _mm512_unpackhi_epi8(zero, normal),
                                  gain, beta, centre);
-      _mm512_store_si512(&actions.value[group][16 * w][0],
+      _mm512_store_si512(&actions->value[group][16 * w][0],
                          _mm512_and_si512(_mm512_packs_epi16(low, high), in_use));
     }
   }

@@ -11,6 +11,9 @@
 namespace sdiwm {
 inline namespace SDIWM_ISA {
 
+// Nothing to prepare: the weights are read as they are.
+static inline void prepare_kernels() {}
+
 static inline void see_actions(Tile& tile, const StepActions& actions) {
   for (int a = 0; a < 4 * model::kActionGroups; ++a) {
     for (int c = 0; c < kTile; ++c) {
