@@ -55,36 +55,38 @@ static void average_pool(const Pool& pool, Rows<T> in, Rows<T> out, int32_t firs
   }
 }
 
-// b has as many rows as a, or a single place.
+// n elements a row; b has as many rows as a, or a single place of `period` elements.
 template <class A, class B, class Out>
-static void add(const Sum& sum, Rows<A> a, Rows<B> b, int32_t period, Rows<Out> out, int32_t first,
-                int32_t last) {
+static void add(const Sum& sum, Rows<A> a, Rows<B> b, int32_t period, Rows<Out> out, int32_t n,
+                int32_t first, int32_t last) {
   for (int32_t y = first; y < last; ++y) {
-    add(sum, a[y], b[b.height == 1 ? 0 : y], period, out.stride, out[y]);
-    apply_table(sum.table, out.stride, out[y]);
+    add(sum, a[y], b[b.height == 1 ? 0 : y], period, n, out[y]);
+    apply_table(sum.table, n, out[y]);
   }
 }
 
 template <class A, class B, class Out>
 static void multiply(const Product& product, Rows<A> a, Rows<B> b, int32_t period, Rows<Out> out,
-                     int32_t first, int32_t last) {
+                     int32_t n, int32_t first, int32_t last) {
   for (int32_t y = first; y < last; ++y) {
-    multiply(product, a[y], b[b.height == 1 ? 0 : y], period, out.stride, out[y]);
+    multiply(product, a[y], b[b.height == 1 ? 0 : y], period, n, out[y]);
   }
 }
 
 // `from` and `to` are the first channels; `in_channels` and `out_channels` those of the tensors.
 template <class In, class Out>
 static void rescale(const Rescaling& r, Rows<In> in, int32_t from, int32_t in_channels,
-                    Rows<Out> out, int32_t to, int32_t out_channels, int32_t first, int32_t last) {
+                    Rows<Out> out, int32_t to, int32_t out_channels, int32_t places, int32_t first,
+                    int32_t last) {
   for (int32_t y = first; y < last; ++y) {
-    rescale(r, in[y] + from, in_channels, out.stride / out_channels, out[y] + to, out_channels);
+    rescale(r, in[y] + from, in_channels, places, out[y] + to, out_channels);
   }
 }
 
 template <class T>
-static void lookup(const T* table, Rows<T> in, Rows<T> out, int32_t first, int32_t last) {
-  for (int32_t y = first; y < last; ++y) lookup(table, in[y], out.stride, out[y]);
+static void lookup(const T* table, Rows<T> in, Rows<T> out, int32_t n, int32_t first,
+                   int32_t last) {
+  for (int32_t y = first; y < last; ++y) lookup(table, in[y], n, out[y]);
 }
 
 }  // namespace nn

@@ -16,6 +16,9 @@ struct Rows {
   int32_t capacity;  // rows in memory: `height`, or fewer of which the oldest are overwritten
 
   T* operator[](int32_t y) const { return base + (y % capacity) * stride; }
+
+  // The same rows without their first `elements`.
+  Rows from(int32_t elements) const { return {base + elements, height, stride, capacity}; }
 };
 
 // An element as the operators see it: a byte is an int8 that is 128 larger.
