@@ -1,27 +1,25 @@
 #!/usr/bin/env bash
 # The weights of one task, from nothing, in rounds: `.ci/weights.sh TASK SEED`. Called by make.
 #
-# The first round learns from scripted and random motion; each later one starts from the weights of
-# the round before and learns also from what the planner did with them, where it errs. Whatever
-# exists is not made again: remove a folder, and those that follow from it, to make it anew.
-# SCRIPTED=DIR takes the first round's episodes from there, so that several seeds share them.
+# The first round's episodes are scripted and random motion; each later one's are what the planner
+# does with a model of all episodes so far, where it errs. The last model learns from all of them,
+# from scratch and for longer. Whatever exists is not made again: remove a folder, and those that
+# follow from it, to make it anew.
+# EPISODES=runs/weights/TASK/OTHER takes another seed's episodes and trains the last model alone:
+# what a training seed changes and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 task=$1 seed=$2
 out=${WEIGHTS:-runs/weights}/$task/$seed
 
-# What each round changes of config/training/TASK.yaml. A prior is distilled in the last one alone.
-later="language_steps=0 vision_steps=0"
-settings=(
-    "world_steps=4000 size.prior=0 prior_plans=0"
-    "$later size.prior=0 prior_plans=0"
-    "$later"
-)
 # Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those.
 collect=() scripted=()
 case $task in
-    reach | reach_goal_image)
+    reach)
         episodes=(800 400 400)
+        ;;
+    reach_goal_image)
+        episodes=(800)
         ;;
     push)
         episodes=(400 200)
@@ -52,26 +50,27 @@ step() {
     fi
 }
 
-data=() last=
+data=() start=() settings=(world_steps=4000 size.prior=0 prior_plans=0)
+if [ -n "${EPISODES:-}" ]; then
+    data=("$EPISODES"/round-*/data)
+    episodes=()
+fi
 for round in "${!episodes[@]}"; do
     here=$out/round-$((round + 1))
-    if [ -z "$last" ]; then
-        data=("${SCRIPTED:-$here/data}")
-        source=("${scripted[@]}")
-        start=()
-    else
-        data+=("$here/data")
+    source=("${scripted[@]}")
+    if [ "$round" -gt 0 ]; then
+        last=$out/round-$round
+        step "$last/run/model.json" train --data "${data[@]}" "${start[@]}" --seed "$seed" \
+            --set "${settings[@]}" --out "$last/run"
+        step "$last/bundle/model.json" export --model "$last/run" --out "$last/bundle"
         source=(--mixture planner=1 --model "$last/bundle")
         start=(--init "$last/run")
+        [ "$round" -gt 1 ] || settings+=(language_steps=0 vision_steps=0)
     fi
+    data+=("$here/data")
     step "${data[-1]}/manifest.json" collect --task "$task" --episodes "${episodes[round]}" \
         --seed $((10 * seed + round)) "${collect[@]}" "${source[@]}" --out "${data[-1]}"
-    # shellcheck disable=SC2086 # several settings
-    step "$here/run/model.json" train --data "${data[@]}" "${start[@]}" --seed "$seed" \
-        --set ${settings[round]} --out "$here/run"
-    step "$here/bundle/model.json" export --model "$here/run" --out "$here/bundle"
-    last=$here
 done
-rm -rf "$out/bundle"
-cp -r "$last/bundle" "$out/bundle"
+step "$out/run/model.json" train --data "${data[@]}" --seed "$seed" --out "$out/run"
+step "$out/bundle/model.json" export --model "$out/run" --out "$out/bundle"
 echo "weights: $out/bundle; make it the shipped one with \`make ship TASK=$task SEED=$seed\`"

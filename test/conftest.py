@@ -100,7 +100,7 @@ def random_bundle(tmp_path_factory, calibration):
 def calibration(float_weights):
     import numpy as np
 
-    from sdiwm_model.compression.quantise import Calibration
+    from sdiwm_model.compression.activations import Calibration
 
     rng = np.random.default_rng(1)
     proprio = rng.standard_normal((200, 8)) * float_weights["fusion.proprio_std"]

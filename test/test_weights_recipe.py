@@ -40,7 +40,7 @@ def recipe(tmp_path):
     return run
 
 
-def test_each_round_starts_from_the_last_and_learns_from_all_before(recipe, tmp_path):
+def test_each_round_learns_from_all_before_and_the_last_model_from_scratch(recipe, tmp_path):
     done, commands = recipe("reach", seed=2)
     assert done.returncode == 0, done.stderr
     assert commands == [
@@ -51,13 +51,13 @@ def test_each_round_starts_from_the_last_and_learns_from_all_before(recipe, tmp_
         "collect --task reach --episodes 400 --seed 21 --mixture planner=1 "
         "--model round-1/bundle --out round-2/data",
         "train --data round-1/data round-2/data --init round-1/run --seed 2 "
-        "--set language_steps=0 vision_steps=0 size.prior=0 prior_plans=0 --out round-2/run",
+        "--set world_steps=4000 size.prior=0 prior_plans=0 language_steps=0 vision_steps=0 "
+        "--out round-2/run",
         "export --model round-2/run --out round-2/bundle",
         "collect --task reach --episodes 400 --seed 22 --mixture planner=1 "
         "--model round-2/bundle --out round-3/data",
-        "train --data round-1/data round-2/data round-3/data --init round-2/run --seed 2 "
-        "--set language_steps=0 vision_steps=0 --out round-3/run",
-        "export --model round-3/run --out round-3/bundle",
+        "train --data round-1/data round-2/data round-3/data --seed 2 --out run",
+        "export --model run --out bundle",
     ]
     assert (tmp_path / "out" / "reach" / "2" / "bundle" / "model.json").is_file()
 
@@ -74,19 +74,21 @@ def test_what_is_finished_is_not_made_again(recipe):
     assert recipe("reach")[1] == []
 
 
-def test_seeds_may_share_scripted_episodes(recipe, tmp_path):
-    shared = tmp_path / "shared"
-    recipe("cartpole", seed=0, SCRIPTED=str(shared))
-    _, commands = recipe("cartpole", seed=1, SCRIPTED=str(shared))
-    assert commands[0].startswith(f"train --data {shared} --seed 1")
+def test_a_seed_may_take_the_episodes_of_another(recipe, tmp_path):
+    recipe("push", seed=0)
+    other = tmp_path / "out" / "push" / "0"
+    _, commands = recipe("push", seed=1, EPISODES=str(other))
+    assert commands == [
+        f"train --data {other}/round-1/data {other}/round-2/data --seed 1 --out run",
+        "export --model run --out bundle",
+    ]
 
 
 @pytest.mark.parametrize("task", CONFIGURED)
 def test_every_configured_task_has_a_recipe(recipe, task):
     done, commands = recipe(task)
     assert done.returncode == 0, done.stderr
-    last = len(commands) // 3
-    assert commands[-1] == f"export --model round-{last}/run --out round-{last}/bundle"
+    assert commands[-1] == "export --model run --out bundle"
 
 
 def test_a_task_without_a_recipe_is_refused(recipe):

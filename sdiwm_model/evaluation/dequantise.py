@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.compression.fixed_point import ZERO_POINT
-from sdiwm_model.compression.quantise import ACTION_UNIT, LATENT_UNIT
+from sdiwm_model.compression.quantise import ACTION_UNIT, GATE_UNIT, LATENT_UNIT
 from sdiwm_model.compression.quantised_model import Layer, QuantisedModel
 from sdiwm_model.evaluation.lipschitz import INPUT_LIMIT
 
 Floats = NDArray[np.float64]
-GATE_UNIT = 2.0**-12  # of the pre-activations of r, u and n
 
 
 def dequantised_dynamics(q: QuantisedModel) -> dict[str, Floats]:

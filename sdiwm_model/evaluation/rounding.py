@@ -13,9 +13,10 @@ from __future__ import annotations
 import numpy as np
 
 from sdiwm_model.compression.fixed_point import LATENT_ONE
+from sdiwm_model.compression.quantise import GATE_UNIT
 from sdiwm_model.compression.quantised_model import Layer, QuantisedModel
 from sdiwm_model.compression.tables import sigmoid_q15, tanh_q15
-from sdiwm_model.evaluation.dequantise import GATE_UNIT, dequantised_dynamics, unit_of_sum
+from sdiwm_model.evaluation.dequantise import dequantised_dynamics, unit_of_sum
 from sdiwm_model.evaluation.lipschitz import (
     Array,
     Interval,

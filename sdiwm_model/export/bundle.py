@@ -17,7 +17,8 @@ from sdiwm_model.checkpoint import (
     read_manifest,
     write_manifest,
 )
-from sdiwm_model.compression.quantise import Calibration, quantise
+from sdiwm_model.compression.activations import Calibration
+from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.quantised_model import save_engine
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.onnx import OPSET, export_onnx

@@ -55,9 +55,9 @@ class PushTask:
     joint_names: tuple[str, ...] = ("finger_x", "finger_y")
     goals: tuple[str, ...] = push_instructions.GOALS
     physics_dt = 0.005
-    ticks_per_step = 10
-    control_ticks = 5
-    camera_period = 0.025
+    ticks_per_step = 8
+    control_ticks = 4
+    camera_period = 0.02
     time_limit = 10.0
     state_groups: tuple[StateGroup, ...] = (
         StateGroup("fingertip", "m", 0, 1, 2),

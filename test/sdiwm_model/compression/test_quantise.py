@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sdiwm_model.compression.activations import float_step
 from sdiwm_model.compression.fixed_point import (
     actions_to_int8,
     latent_from_q15,
     latent_to_q15,
 )
 from sdiwm_model.compression.integer_reference import IntegerModel, fusion_inputs
-from sdiwm_model.compression.quantise import float_step, quantise
+from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.quantised_model import (
     load_engine,
     make_goal,
@@ -76,6 +77,21 @@ def test_quantised_rollouts_track_the_float_model(float_weights, calibration, qu
     error = np.sqrt(np.square(latent_from_q15(path) - expected).mean(axis=(0, 2)))
     assert error.max() < 0.0075  # one 8-bit step; over 30 steps, of latents that spread by 0.4
     assert expected.std() > 0.3
+
+
+def test_a_gate_that_one_channel_decides_is_scaled_as_the_others(float_weights, calibration):
+    """Its weights times one step of the channel are more than the gate's 16 bits resolve."""
+    w = dict(float_weights)
+    w["dynamics.gru_input.weight"] = w["dynamics.gru_input.weight"].copy()
+    w["dynamics.gru_input.weight"][32:40, ::9] *= 25
+    c = calibration.conditionings[0]
+    model = IntegerModel(quantise(w, calibration))
+    path = model.rollout(
+        model.goal(c), latent_to_q15(calibration.latents), actions_to_int8(calibration.actions)
+    )
+    expected = float_path(w, calibration.latents, calibration.actions, c)
+    error = np.sqrt(np.square(latent_from_q15(path) - expected).mean(axis=(0, 2)))
+    assert error.max() < 0.05
 
 
 def test_fusion_tracks_the_float_model(float_weights, calibration, quantised):

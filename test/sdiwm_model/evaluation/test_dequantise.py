@@ -1,8 +1,8 @@
 import numpy as np
 
+from sdiwm_model.compression.activations import float_step
 from sdiwm_model.compression.fixed_point import actions_to_int8, latent_from_q15, latent_to_q15
 from sdiwm_model.compression.integer_reference import IntegerModel
-from sdiwm_model.compression.quantise import float_step
 from sdiwm_model.evaluation.dequantise import dequantised_dynamics
 from sdiwm_model.evaluation.lipschitz import certified_bound
 

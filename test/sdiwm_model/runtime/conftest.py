@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sdiwm_model.checkpoint import WEIGHTS, Manifest, save_weights, write_manifest
-from sdiwm_model.compression.quantise import Calibration, quantise
+from sdiwm_model.compression.activations import Calibration
+from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.quantised_model import save_engine
 from sdiwm_model.export.onnx import export_onnx
 from sdiwm_model.planning.protocols import PlannerSettings
