@@ -27,8 +27,9 @@ INTERFACE = f"""
 #include "{NAME}.hpp"
 
 namespace {{
-void copy_row(void* context, int32_t row, uint8_t* to) {{
-  memcpy(to, static_cast<const uint8_t*>(context) + row * ROW_BYTES, ROW_BYTES);
+void copy(void* context, int32_t row, int32_t first, int32_t count, uint8_t* to) {{
+  const uint8_t* from = static_cast<const uint8_t*>(context) + row * ROW_BYTES;
+  memcpy(to, from + first * PIXEL_BYTES, static_cast<uint32_t>(count) * PIXEL_BYTES);
 }}
 }}  // namespace
 
@@ -75,11 +76,13 @@ class HostNetwork:
         for name, text in generate(self.layout, NAME).items():
             (folder / name).write_text(text, encoding="utf-8")
         program = self.layout.program
-        call, row_bytes = f"sdiwm::{NAME}::run(arena)", 1
+        call, row_bytes, pixel_bytes = f"sdiwm::{NAME}::run(arena)", 1, 1
         if self.layout.stage:
-            row_bytes = program.tensors[program.inputs[0]].row_bytes
-            call = f"sdiwm::{NAME}::run(arena, copy_row, const_cast<uint8_t*>(picture))"
+            picture = program.tensors[program.inputs[0]]
+            row_bytes, pixel_bytes = picture.row_bytes, picture.row_bytes // picture.shape[1]
+            call = f"sdiwm::{NAME}::run(arena, copy, const_cast<uint8_t*>(picture))"
         text = INTERFACE.replace("ROW_BYTES", str(row_bytes)).replace("CALL", call)
+        text = text.replace("PIXEL_BYTES", str(pixel_bytes))
         if not self.layout.stage:
             text = text.replace("const uint8_t* picture", "const uint8_t*")
             text = text[: text.index("namespace {")] + text[text.index("extern") :]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler import operators as op
 from sdiwm_model.export.compiler.memory_plan import Block, Plan, plan
@@ -12,24 +14,43 @@ from sdiwm_model.export.compiler.patches import Stage, possible_lengths, stage
 
 SCRATCH = "scratch of "
 IN_PLACE = (op.Add, op.Multiply, op.Lookup)
+STRIPS = (1, 2, 3, 4)
+MOST_EXTRA_MACS = 0.25  # of a network's, spent on halos
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A stage that runs row by row, or none; then one operator after the other.
-
-    rows     tensor -> rows of it that are in memory
-    """
+    """A stage that runs patch by patch, or none; then one operator after the other."""
 
     program: Program
     stage: Stage | None
     memory: Plan
-    rows: dict[str, int]
 
     @property
     def peak(self) -> int:
-        """Bytes of the arena: every tensor and all scratch memory, network inputs included."""
+        """Bytes of the arena: every tensor and all scratch memory."""
         return self.memory.peak
+
+    @property
+    def extra_macs(self) -> int:
+        """Multiply-accumulates that are done twice."""
+        if self.stage is None:
+            return 0
+        once = sum(self.program.macs(o) for o in self.program.operators[: self.stage.length])
+        return self.stage.macs(self.program) - once
+
+    def rows(self, tensor: str) -> int:
+        """Rows of a tensor that are in memory at a time."""
+        return _size(self.program, self.stage, tensor)[0]
+
+    def columns(self, tensor: str) -> int:
+        """Columns of a tensor that are in memory at a time."""
+        return _size(self.program, self.stage, tensor)[1]
+
+    def bytes(self, tensor: str) -> int:
+        """Memory that a tensor takes."""
+        shape, own = self.program.tensors[tensor].shape, self.program.tensors[tensor]
+        return own.bytes // (shape[0] * shape[1]) * self.rows(tensor) * self.columns(tensor)
 
     def offset(self, tensor: str) -> int:
         """Where a tensor begins in the arena."""
@@ -40,22 +61,26 @@ class Layout:
         return self.memory.offsets.get(SCRATCH + operator.name, 0)
 
 
-def layout(program: Program, ram: int | None = None, overlap: bool = True) -> Layout:
-    """The layout of least memory, or the first within `ram` bytes with the shortest stage.
+def layout(program: Program, ram: int | None = None) -> Layout:
+    """The layout of least memory, or within `ram` bytes that which does the least work twice.
 
-    overlap  let results overlap inputs that are no longer read; without it only elementwise
-             operators work in place
+    Among equal ones that with the shortest stage.
 
     Raises:
         SdiwmError: no layout fits into `ram`.
     """
-    best = arrange(program, None, overlap)
-    for length in possible_lengths(program):
-        if ram is not None and best.peak <= ram:
-            break
-        candidate = arrange(program, stage(program, length), overlap)
-        if candidate.peak < best.peak:
-            best = candidate
+    best = arrange(program, None)
+    once = max(1, sum(program.macs(operator) for operator in program.operators))
+    for strips in STRIPS:
+        for length in possible_lengths(program):
+            if ram is not None and best.peak <= ram:
+                return best
+            chosen = stage(program, length, strips)
+            if _too_narrow(program, chosen):
+                continue
+            candidate = arrange(program, chosen)
+            if candidate.extra_macs <= MOST_EXTRA_MACS * once and candidate.peak < best.peak:
+                best = candidate
     if ram is not None and best.peak > ram:
         raise SdiwmError(
             f"'{program.name}' needs {best.peak} bytes of memory at least, {ram} are allowed: "
@@ -64,71 +89,108 @@ def layout(program: Program, ram: int | None = None, overlap: bool = True) -> La
     return best
 
 
+def _too_narrow(program: Program, chosen: Stage) -> bool:
+    """Whether a result has fewer columns than there are strips."""
+    return any(program.tensors[n].shape[1] < len(chosen.spans) for n in chosen.births)
+
+
 def arrange(program: Program, chosen: Stage | None, overlap: bool = True) -> Layout:
-    """Plan the memory of a program whose first operators are `chosen` to run row by row."""
-    blocks = _blocks(program, chosen, overlap)
-    return Layout(program, chosen, plan(blocks.values()), _rows(program, chosen))
+    """Plan the memory of a program whose first operators are `chosen` to run patch by patch.
+
+    overlap  let results overlap inputs that are no longer read; without it only elementwise
+             operators work in place
+    """
+    blocks = _Blocks(program, chosen, overlap)
+    return Layout(program, chosen, plan(blocks.made()))
 
 
-def _rows(program: Program, chosen: Stage | None) -> dict[str, int]:
-    capacity = chosen.capacity if chosen else {}
-    return {name: capacity.get(name, t.shape[0]) for name, t in program.tensors.items()}
+def _size(program: Program, chosen: Stage | None, name: str) -> tuple[int, int]:
+    height, width, _ = program.tensors[name].shape
+    if chosen is None or name not in chosen.births:
+        return height, width
+    return chosen.rows(name), chosen.width(program, name)
 
 
-def _blocks(program: Program, chosen: Stage | None, overlap: bool) -> dict[str, Block]:
-    """Lifetimes in steps: -1 before the run, 0 the stage, then one for each operator."""
-    length = chosen.length if chosen else 0
-    end = len(program.operators) - length + 1
-    step_of = [max(0, i - length + 1) for i in range(len(program.operators))]
-    births = dict.fromkeys(program.inputs, -1)
-    deaths: dict[str, int] = {}
-    for step, operator in zip(step_of, program.operators, strict=True):
-        births[operator.output] = step
+class _Blocks:
+    """Lifetimes. Moment 0 is before the run, then the stage's rows, then operators, then after."""
+
+    def __init__(self, program: Program, chosen: Stage | None, overlap: bool) -> None:
+        self.program, self.stage, self.overlap = program, chosen, overlap
+        self.length = chosen.length if chosen else 0
+        self.events = len(chosen.order) if chosen else 0
+        self.moments = self.events + len(program.operators) - self.length + 2
+        self.last_read = self._last_reads()
+
+    def made(self) -> list[Block]:
+        """One block a tensor, one for the scratch memory of each operator that needs some."""
+        program = self.program
+        makers = {operator.output: i for i, operator in enumerate(program.operators)}
+        blocks = []
+        for name in (*program.inputs, *makers):
+            allowed: dict[str, int] = {}
+            if makers.get(name, -1) >= self.length:
+                allowed = self._overlaps(program.operators[makers[name]])
+            height, width = _size(program, self.stage, name)
+            shape, whole = program.tensors[name].shape, program.tensors[name].bytes
+            size = whole // (shape[0] * shape[1]) * height * width
+            blocks.append(Block(name, size, self._alive(name, makers.get(name)), allowed))
+        for index, operator in enumerate(program.operators):
+            size = operator.scratch(program.shapes(operator))
+            if size:
+                blocks.append(Block(SCRATCH + operator.name, size, self._busy(index)))
+        return blocks
+
+    def _moment(self, index: int) -> int:
+        """When an operator after the stage runs."""
+        return 1 + self.events + index - self.length
+
+    def _last_reads(self) -> dict[str, int]:
+        """Tensor -> the last moment after the stage that needs it."""
+        found: dict[str, int] = {}
+        for index, operator in enumerate(self.program.operators):
+            if index >= self.length:
+                found |= dict.fromkeys(operator.inputs, self._moment(index))
+        return found | dict.fromkeys(self.program.outputs, self.moments - 1)
+
+    def _busy(self, index: int) -> np.ndarray:
+        """When an operator runs."""
+        alive = np.zeros(self.moments, bool)
+        if index >= self.length:
+            alive[self._moment(index)] = True
+        elif self.stage:
+            alive[1 : self.events + 1] = np.array(self.stage.order) == index
+        return alive
+
+    def _alive(self, name: str, maker: int | None) -> np.ndarray:
+        """When the contents of a tensor matter."""
+        alive = np.zeros(self.moments, bool)
+        start = 0 if maker is None else self._moment(maker)
+        if self.stage and name in self.stage.births:
+            start = 1  # a result, of which every strip makes a part
+            if name not in self.stage.results:
+                births, deaths = self.stage.births[name], self.stage.deaths[name]
+                for birth, death in zip(births, deaths, strict=True):
+                    alive[1 + birth : 2 + death] = True
+                return alive
+        alive[start : max(self.last_read.get(name, start), start) + 1] = True
+        return alive
+
+    def _overlaps(self, operator: Operator) -> dict[str, int]:
+        """For each input that is not read again, how far before it the output must begin."""
+        program = self.program
+        out = program.tensors[operator.output]
+        index = program.operators.index(operator)
+        allowed = {}
         for name in operator.inputs:
-            deaths[name] = step
-    deaths |= dict.fromkeys(program.outputs, end)
-    if chosen and program.inputs[0] in chosen.capacity:
-        births[program.inputs[0]] = 0
-    rows = _rows(program, chosen)
-    blocks = {}
-    for name, birth in births.items():
-        tensor = program.tensors[name]
-        blocks[name] = Block(name, tensor.row_bytes * rows[name], birth, deaths.get(name, birth))
-    for index, operator in enumerate(program.operators):
-        step = step_of[index]
-        size = operator.scratch(program.shapes(operator))
-        if size:
-            blocks[SCRATCH + operator.name] = Block(SCRATCH + operator.name, size, step, step)
-        if step > 0:
-            own = blocks[operator.output]
-            allowed = _overlaps(program, operator, deaths, step, overlap)
-            blocks[own.name] = Block(own.name, own.size, own.first, own.last, allowed)
-    return blocks
-
-
-def _overlaps(
-    program: Program, operator: Operator, deaths: dict[str, int], step: int, overlap: bool
-) -> dict[str, int]:
-    """For each input that dies here, how far before it the output must begin at least."""
-    out = program.tensors[operator.output]
-    allowed = {}
-    for position, name in enumerate(operator.inputs):
-        x = program.tensors[name]
-        if x.constant is not None or deaths[name] != step:
-            continue
-        if isinstance(operator, IN_PLACE):
-            if x.shape == out.shape and BYTES[x.dtype] == BYTES[out.dtype]:
-                allowed[name] = 0
-        elif isinstance(operator, op.Windowed) and overlap:
-            heights = [program.tensors[n].shape[0] for n in operator.inputs]
-            ends = (
-                (row + 1) * out.row_bytes
-                - _first(operator.seen_rows(row, heights)[position]) * x.row_bytes
-                for row in range(out.shape[0])
-            )
-            allowed[name] = max(*ends, 0)
-    return allowed
-
-
-def _first(rows: range) -> int:
-    return rows.start
+            x = program.tensors[name]
+            if x.constant is not None or self.last_read[name] != self._moment(index):
+                continue
+            if isinstance(operator, IN_PLACE):
+                if x.shape == out.shape and BYTES[x.dtype] == BYTES[out.dtype]:
+                    allowed[name] = 0
+            elif isinstance(operator, op.Windowed) and self.overlap:
+                rows = range(out.shape[0])
+                first = [operator.seen_rows(row, [x.shape[0]])[0].start for row in rows]
+                needed = [(r + 1) * out.row_bytes - first[r] * x.row_bytes for r in rows]
+                allowed[name] = max(*needed, 0)
+        return allowed

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 ALIGNMENT = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """Bytes that are needed from step `first` to step `last`, both included.
+    """Bytes that are needed at some moments of a run.
 
-    may_overlap  block -> D: this one may begin D bytes or more before that one, though they
-                 overlap; it is written from its start on and reads that one no later than this
+    alive        bool (moments,): when its contents matter
+    may_overlap  block -> D: this one may begin D bytes or more before that one, though both are
+                 alive; it is written from its start on and reads that one no later than this
                  allows
     """
 
     name: str
     size: int
-    first: int
-    last: int
+    alive: NDArray[np.bool_]
     may_overlap: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -33,30 +37,33 @@ class Plan:
 
 
 def plan(blocks: Iterable[Block]) -> Plan:
-    """Place every block at the lowest offset that is free while it lives; the best of four orders.
+    """Place every block at the lowest offset that is free while it lives; the best of some orders.
 
     Greedy best fit by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
     Inference", 2020), widened by blocks that may overlap.
     """
     found = list(blocks)
-    orders = (
-        lambda b: (-b.size, b.first),
-        lambda b: (-b.size * (b.last - b.first + 1), b.first),
-        lambda b: (b.first, -b.size),
-        lambda b: (-b.last, -b.size),
+    conflicts = {
+        block.name: {other.name for other in found if (block.alive & other.alive).any()}
+        for block in found
+    }
+    orders: tuple[Callable[[Block], Any], ...] = (
+        lambda b: -b.size,
+        lambda b: -b.size * int(b.alive.sum()),
+        lambda b: (int(b.alive.argmax()), -b.size),
+        lambda b: (int(b.alive[::-1].argmax()), -b.size),
     )
-    plans = [_place(sorted(found, key=order)) for order in orders]
+    plans = [_place(sorted(found, key=order), conflicts) for order in orders]
     return min(plans, key=lambda p: p.peak)
 
 
-def _place(blocks: list[Block]) -> Plan:
+def _place(blocks: list[Block], conflicts: dict[str, set[str]]) -> Plan:
     offsets: dict[str, int] = {}
     placed: list[Block] = []
     for block in blocks:
-        alive = [b for b in placed if b.first <= block.last and block.first <= b.last]
-        taken = sorted(_forbidden(block, other, offsets[other.name]) for other in alive)
+        meets = [other for other in placed if other.name in conflicts[block.name]]
         at = 0
-        for start, end in taken:
+        for start, end in sorted(_forbidden(block, b, offsets[b.name]) for b in meets):
             if start < at < end:
                 at = -(-end // ALIGNMENT) * ALIGNMENT
         offsets[block.name] = at

@@ -1,10 +1,12 @@
-"""Patch-based execution: the early layers run row by row, each keeping only the rows it needs.
+"""Patch-based execution: the early layers run patch by patch, so that no large layer is ever whole.
 
-A patch is a row of the picture in full width. Receptive-field arithmetic gives, for every row of
-the stage's last layer, the rows of all layers before it; those that later rows see again (the
-halo) stay in memory instead of being computed again, so the stage does no work twice and its
-integers are those of layer-by-layer execution. The idea of patches is that of Lin et al.,
-"MCUNetV2" (2021), who recompute the halo.
+A patch is one row of a vertical strip of the stage's last layer. Receptive-field arithmetic gives
+the rows and columns of every earlier layer that it needs. Rows that the next patch needs again (the
+halo above) stay in memory; columns that two strips need (the halo beside) are computed twice. With
+one strip nothing is. The integers are those of layer-by-layer execution.
+
+Lin et al., "MCUNetV2: Memory-Efficient Patch-based Inference for Tiny Deep Learning" (2021),
+recompute the halo on all sides.
 """
 
 from __future__ import annotations
@@ -23,60 +25,110 @@ ROW_BY_ROW = (
     op.AveragePool,
     op.Lookup,
 )
+Span = tuple[int, int]  # columns, the end left out
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The first `length` operators of a program, run row by row.
+    """The first `length` operators of a program, run patch by patch.
 
-    order     what makes its next row, in turn: -1 for the network's picture, else the operator
-    capacity  tensor -> rows that are in memory at a time; all of them for the stage's results
+    order     of every strip: what makes its next row, in turn; -1 for the network's picture
+    results   tensors that are read after the stage, or are outputs
+    births    tensor -> when each of its rows is made, an index into `order`
+    deaths    tensor -> when each is read for the last time
+    spans     for every strip: tensor -> its columns
     """
 
     length: int
     order: tuple[int, ...]
-    capacity: dict[str, int]
+    results: frozenset[str]
+    births: dict[str, list[int]]
+    deaths: dict[str, list[int]]
+    spans: tuple[dict[str, Span], ...]
+
+    def rows(self, name: str) -> int:
+        """Rows of a tensor that are in memory at a time; all of them for results."""
+        births, deaths = self.births[name], self.deaths[name]
+        if name in self.results:
+            return len(births)
+        oldest, most = 0, 1
+        for newest, time in enumerate(births):
+            while oldest < newest and deaths[oldest] < time:
+                oldest += 1
+            most = max(most, newest - oldest + 1)
+        return most
+
+    def width(self, program: Program, name: str) -> int:
+        """Columns of a tensor that are in memory at a time; all of them for results."""
+        if name in self.results:
+            return program.tensors[name].shape[1]
+        return max(spans[name][1] - spans[name][0] for spans in self.spans)
+
+    def macs(self, program: Program) -> int:
+        """Multiply-accumulates of the stage, halos included."""
+        total = 0
+        for operator in program.operators[: self.length]:
+            height, _, channels = program.tensors[operator.output].shape
+            for spans in self.spans:
+                first, last = spans[operator.output]
+                total += operator.macs((height, last - first, channels))
+        return total
 
 
 def possible_lengths(program: Program) -> list[int]:
-    """How many of the first operators can be run row by row, from 1 up; none for vectors."""
+    """How many of the first operators can be run patch by patch, from 1 up; none for vectors."""
     lengths: list[int] = []
     pictures = [n for n in program.inputs if program.tensors[n].shape[0] > 1]
     if len(pictures) != 1 or len(program.inputs) != 1:
         return lengths
     made = set(pictures)
     for index, operator in enumerate(program.operators):
-        heights = [program.tensors[n].shape[0] for n in (*operator.inputs, operator.output)]
-        constant = all(
-            name in made or program.tensors[name].constant is not None for name in operator.inputs
-        )
-        if not isinstance(operator, ROW_BY_ROW) or heights[-1] < 2 or not constant:
+        height = program.tensors[operator.output].shape[0]
+        known = all(n in made or program.tensors[n].constant is not None for n in operator.inputs)
+        if not isinstance(operator, ROW_BY_ROW) or height < 2 or not known or index > 250:
             break
         made.add(operator.output)
         lengths.append(index + 1)
     return lengths
 
 
-def stage(program: Program, length: int) -> Stage:
-    """Order and rows in memory of the first `length` operators."""
+def stage(program: Program, length: int, strips: int = 1) -> Stage:
+    """The first `length` operators over `strips` strips."""
     order = _Order(program, length)
     order.run()
-    capacity = {}
-    for name, births in order.births.items():
-        height = program.tensors[name].shape[0]
-        whole = name in order.results
-        capacity[name] = height if whole else _capacity(births, order.deaths[name])
-    return Stage(length, tuple(order.steps), capacity)
+    spans = tuple(_spans(program, length, order.results, s, strips) for s in range(strips))
+    return Stage(
+        length, tuple(order.steps), frozenset(order.results), order.births, order.deaths, spans
+    )
 
 
-def _capacity(births: list[int], deaths: list[int]) -> int:
-    """Most rows between the oldest that is still to be read and the newest."""
-    oldest, most = 0, 1
-    for newest, time in enumerate(births):
-        while oldest < newest and deaths[oldest] < time:
-            oldest += 1
-        most = max(most, newest - oldest + 1)
-    return most
+def _spans(
+    program: Program, length: int, results: set[str], strip: int, strips: int
+) -> dict[str, Span]:
+    """Columns of every tensor that one strip of the results needs."""
+    operators = program.operators[:length]
+    spans: dict[str, Span] = {}
+    for name in (*results, operators[-1].output):
+        width = program.tensors[name].shape[1]
+        spans[name] = (width * strip // strips, width * (strip + 1) // strips)
+    for operator in reversed(operators):
+        for name in operator.inputs:
+            width = program.tensors[name].shape[1]
+            if width > 1:
+                seen = _seen_columns(operator, spans[operator.output], width)
+                before = spans.get(name, seen)
+                spans[name] = (min(before[0], seen[0]), max(before[1], seen[1]))
+    return spans
+
+
+def _seen_columns(operator: Operator, span: Span, width: int) -> Span:
+    if not isinstance(operator, op.Windowed):
+        return span
+    window = operator.window
+    first = span[0] * window.stride[1] - window.pad[1]
+    last = (span[1] - 1) * window.stride[1] - window.pad[1] + window.extent[1]
+    first = min(max(first, 0), width - 1)
+    return first, max(min(last, width), first + 1)
 
 
 class _Order:
@@ -87,14 +139,12 @@ class _Order:
         self.operators = program.operators[:length]
         self.makers = {operator.output: i for i, operator in enumerate(self.operators)}
         self.picture = program.inputs[0]
-        later = {name for operator in program.operators[length:] for name in operator.inputs}
-        self.results = {n for n in self.makers if n in later or n in program.outputs}
-        self.steps: list[int] = []
         names = [self.picture, *self.makers]
+        later = {name for operator in program.operators[length:] for name in operator.inputs}
+        self.results = {n for n in names if n in later or n in program.outputs}
+        self.steps: list[int] = []
         self.births: dict[str, list[int]] = {name: [] for name in names}
         self.deaths: dict[str, list[int]] = {name: [] for name in names}
-        if self.picture in later:
-            self.results.add(self.picture)
 
     def run(self) -> None:
         final = self.operators[-1].output
@@ -117,10 +167,9 @@ class _Order:
             self._made(name, self.makers[name])
 
     def _seen(self, operator: Operator, row: int) -> dict[str, range]:
-        sources = [n for n in operator.inputs if n in self.births]
         heights = [self.program.tensors[n].shape[0] for n in operator.inputs]
-        ranges = dict(zip(operator.inputs, operator.seen_rows(row, heights), strict=False))
-        return {name: ranges[name] for name in sources}
+        ranges = dict(zip(operator.inputs, operator.seen_rows(row, heights), strict=True))
+        return {name: ranges[name] for name in operator.inputs if name in self.births}
 
     def _made(self, name: str, maker: int) -> None:
         self.births[name].append(len(self.steps))

@@ -144,7 +144,8 @@ def test_the_compiled_network_equals_the_integer_reference(path, compiled, same_
     assert same_integers(arrange(program, None), 40) == 40
 
 
-def test_row_by_row_gives_the_same_integers(path, compiled, same_integers):
+def test_patch_by_patch_gives_the_same_integers(path, compiled, same_integers):
     _, program = compiled(path)
     for length in possible_lengths(program)[-1:]:
-        assert same_integers(arrange(program, stage(program, length)), 20) == 20
+        for strips in (1, 3):
+            assert same_integers(arrange(program, stage(program, length, strips)), 20) == 20
