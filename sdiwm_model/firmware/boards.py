@@ -18,6 +18,7 @@ class Board:
     machine         QEMU's name, None where it has no such board
     icount_shift    one instruction takes 2^shift ns of the emulated clock
     ticks_per_second  of the board's timer
+    cycles_per_instruction  of a plan, as `sdiwm bench mcu` estimates it
     """
 
     name: str
@@ -27,30 +28,36 @@ class Board:
     machine: str | None
     icount_shift: int
     ticks_per_second: int
+    cycles_per_instruction: float
 
     def instructions(self, ticks: int) -> float:
         """Timer ticks under emulation -> instructions; exact to one tick."""
         return ticks * 1e9 / self.ticks_per_second / (1 << self.icount_shift)
 
+    def estimated_seconds(self, ticks: int) -> float:
+        """The same, as time on a chip at 480 MHz: an estimate."""
+        return self.instructions(ticks) * self.cycles_per_instruction / CLOCK_HZ
 
+
+CLOCK_HZ = 480_000_000  # that estimates are for
 M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard")
 BOARDS = {
     board.name: board
     for board in (
         Board(
             "mps2-an500", "mps2_an500", (*M7_FLAGS, "-mfpu=fpv5-sp-d16"),
-            "cortex-m7", "mps2-an500", 6, 25_000_000,
+            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.75,
         ),
         Board(
             # gcc 12 -O3 vectorised straight-line code wrongly for Helium
             "mps3-an547", "mps3_an547",
             ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto",
              "-fno-tree-slp-vectorize"),
-            "cortex-m55", "mps3-an547", 5, 32_000_000,
+            "cortex-m55", "mps3-an547", 5, 32_000_000, 1.5,
         ),
         Board(
             "stm32h743", "stm32h743", (*M7_FLAGS, "-mfpu=fpv5-d16"),
-            "cortex-m7", None, 0, 480_000_000,
+            "cortex-m7", None, 0, 480_000_000, 1.0,
         ),
     )
 }  # fmt: skip

@@ -1,0 +1,182 @@
+"""The `mcu` back end: fusion and planning on a microcontroller, or on an emulated one.
+
+Sight and language run here by ONNX Runtime; all that runs at every tick runs there.
+"""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from sdiwm_model.compression.fixed_point import (
+    actions_from_int16,
+    actions_to_int16,
+    latent_from_q15,
+    latent_to_q15,
+)
+from sdiwm_model.compression.integer_planner import PlannerIntegers, planner_integers
+from sdiwm_model.compression.integer_reference import fusion_inputs
+from sdiwm_model.compression.quantised_model import load_engine, make_goal
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.firmware.boards import BOARDS, Board, find_board
+from sdiwm_model.firmware.emulator import Emulator
+from sdiwm_model.firmware.program import build_firmware, model_hash_bytes, wire_sizes
+from sdiwm_model.planning.protocols import Array, Plan, Planner, PlannerSettings
+from sdiwm_model.runtime.checks import as_floats
+from sdiwm_model.runtime.link import WAKING, Line, Link, RefusedError, SerialLine
+from sdiwm_model.runtime.messages import Codec
+from sdiwm_model.runtime.onnx import OnnxRuntime
+
+EMULATED = "pil"  # processor in the loop: the port name of an emulated chip
+EMULATED_BOARD = "mps2-an500"
+TIMEOUT_S = 0.25
+EMULATED_TIMEOUT_S = 60.0
+
+
+
+class McuRuntime(OnnxRuntime):
+    """See runtime.protocols.Runtime. Latents are the integer engine's, as floats.
+
+    Args:
+        folder: a bundle.
+        port: `pil` or `pil:BOARD` for an emulated chip, which is built, started and stopped here;
+            else what pyserial opens: a device, a pty, socket://HOST:PORT.
+
+    Raises:
+        SdiwmError: no chip, no answer, or firmware of another model or protocol.
+    """
+
+    backend = "mcu"
+
+    def __init__(
+        self, folder: Path, text_encoder: str | Path | None = None, port: str = EMULATED
+    ) -> None:
+        self.port = port
+        super().__init__(folder, text_encoder)
+        if self.manifest.sizes.dynamics_kind != "gru":
+            raise SdiwmError(
+                f"{folder}: the back end 'mcu' runs a GRU, and this model's dynamics is a "
+                f"{self.manifest.sizes.dynamics_kind}: choose the back end 'onnx' or 'torch'."
+            )
+        self.model = load_engine(folder / "engine.safetensors")
+        emulated = is_emulated(port)
+        self.link = Link(
+            self._open_line,
+            Codec(wire_sizes(self.model)),
+            model_hash_bytes(self.manifest.model_hash),
+            EMULATED_TIMEOUT_S if emulated else TIMEOUT_S,
+        )
+        weakref.finalize(self, self.link.close)
+        atexit.register(self.link.close)
+
+    def fuse(self, features: Array, proprio: Array) -> Array:
+        """features (frames * E,), proprio (P,) -> z (Z,)."""
+        sizes = self.manifest.sizes
+        features = as_floats("features", features, (sizes.frames * sizes.features,))
+        proprio = as_floats("proprio", proprio, (sizes.proprio,))
+        answer = self.link.ask("Fuse", {"input": fusion_inputs(self.model, features, proprio)})
+        return latent_from_q15(np.array(answer["latent"], np.int16))
+
+    def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
+        """MPPI in integers on the chip: the same bits as on every other target."""
+        return McuPlanner(self, settings, seed)
+
+    def close(self) -> None:
+        """Give the chip up, and stop it where it is emulated."""
+        self.link.close()
+
+    def _open_line(self) -> Line:
+        if not is_emulated(self.port):
+            return SerialLine(self.port)
+        board = emulated_board(self.port)
+        return Emulator(board, build_firmware(self.model, self.manifest.model_hash, board))
+
+
+class McuPlanner:
+    """A whole plan by one request; `elapsed_s` is the chip's own time, never this machine's.
+
+    An emulated chip counts instructions; its time is their number times the board's cycles for each
+    at 480 MHz, an estimate. A real chip counts cycles.
+    """
+
+    def __init__(self, runtime: McuRuntime, settings: PlannerSettings, seed: int) -> None:
+        self.settings = settings
+        self._link = runtime.link
+        self._model = runtime.model
+        self.integers = planner_integers(runtime.model, settings, seed)
+        for name in ("candidates", "horizon"):
+            asked, most = getattr(settings, name), int(self._link.identity[name])
+            if asked > most:
+                raise SdiwmError(
+                    f"planner.{name} is {asked}: this firmware takes {most} at most; choose less, "
+                    f"as in `--set {name}={most}`."
+                )
+        self._shape = (settings.horizon, runtime.model.action)
+        self._most_moves = int(self._link.identity["horizon"]) * runtime.model.action
+
+    def plan(self, z: Array, c: Array, warm_start: Array | None = None) -> Plan:
+        """z (Z,), c (C,), warm_start (H, A) or None (the prior's sequence, or zeros) -> Plan.
+
+        Raises:
+            SdiwmError: a wrong shape, a value that is not finite, or no answer.
+        """
+        z = as_floats("z", z, (self._model.latent,))
+        mean = np.zeros(self._most_moves, np.int16)
+        if warm_start is not None:
+            start = as_floats("warm_start", warm_start, self._shape)
+            mean[: start.size] = actions_to_int16(start).ravel()
+        request = {
+            "plan": self.integers.plan,
+            "cold": int(warm_start is None),
+            "latent": latent_to_q15(z),
+            "mean": mean,
+        }
+        goal = make_goal(self._model, c).to_bytes()
+        answer = self._ask(goal, request)
+        self.integers.plan = (self.integers.plan + 1) & 0xFFFFFFFF
+        count = self._shape[0] * self._shape[1]
+        actions = np.array(answer["mean"][:count], np.int16).reshape(self._shape)
+        cost = answer["cost"] * float(self._model.goal.cost_unit)
+        return Plan(actions_from_int16(actions), cost, self._seconds(answer["ticks"]))
+
+    def _ask(self, goal: bytes, request: dict[str, object]) -> dict[str, object]:
+        """A plan; the chip is told goal and settings where it does not know them."""
+        try:
+            self._tell(goal)
+            return self._link.ask("PlanRequest", request)
+        except RefusedError as refusal:
+            if refusal.reason not in WAKING:
+                raise
+            self._link.greet()  # it was restarted, or stopped
+            self._tell(goal)
+            return self._link.ask("PlanRequest", request)
+
+    def _tell(self, goal: bytes) -> None:
+        """Settings and goal; another planner may have set its own in between."""
+        plain = PlannerIntegers.from_buffer_copy(self.integers)
+        plain.plan = plain.cold = 0  # those go with each request
+        told = goal + bytes(plain)
+        if self._link.told == told:
+            return
+        self._link.ask("SetSettings", {"word": np.frombuffer(bytes(plain), "<i4")})
+        self._link.ask("SetGoal", {"word": np.frombuffer(goal, "<u4")})
+        self._link.told = told
+
+    def _seconds(self, ticks: int) -> float:
+        board = BOARDS.get(self._link.board)
+        if board is None or board.machine is None:
+            return ticks / float(self._link.identity["ticks_per_second"])
+        return board.estimated_seconds(ticks)
+
+
+def is_emulated(port: str) -> bool:
+    """Whether a port names an emulated chip."""
+    return port == EMULATED or port.startswith(f"{EMULATED}:")
+
+
+def emulated_board(port: str) -> Board:
+    """The board of `pil` or `pil:BOARD`."""
+    return find_board(port.partition(":")[2] or EMULATED_BOARD)
