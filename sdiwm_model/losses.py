@@ -45,7 +45,7 @@ def likelihood_loss(predicted: Tensor, target: Tensor) -> Tensor:
     picture, does not drown it (Kendall et al. 2018, eq. 5-7, the variance at its optimum).
 
     Args:
-        predicted, target: (B, X).
+        predicted, target: (B, ...); every number after the first axis has a variance of its own.
     """
     return (
         0.5 * (functional.mse_loss(predicted, target, reduction="none").mean(0) + 1e-5).log().mean()
@@ -61,6 +61,19 @@ def readout_loss(reader: nn.Module, real: Tensor, predicted: Tensor, target: Ten
         predicted: the latents of steps 1..K, (B, K, Z).
     """
     return functional.mse_loss(reader(real), target) + functional.mse_loss(
+        reader(predicted), target[:, 1:]
+    )
+
+
+def precise_readout_loss(
+    reader: nn.Module, real: Tensor, predicted: Tensor, target: Tensor
+) -> Tensor:
+    """The same by `likelihood_loss`, every step of the prediction with variances of its own.
+
+    A mean square is settled by what is predicted worst, which is far ahead: small errors of the
+    next step, that grow where motion is unstable, would count for nothing.
+    """
+    return likelihood_loss(reader(real).flatten(0, 1), target.flatten(0, 1)) + likelihood_loss(
         reader(predicted), target[:, 1:]
     )
 

@@ -6,9 +6,15 @@ import numpy as np
 
 from sdiwm_model.planning.protocols import Array
 
+CHANGE = 8.0
+
 
 class FeatureHistory:
-    """The last image features, newest first; the first one stands in for those before it.
+    """The newest image features, then how they changed since each of those before.
+
+    What moves changes features little in a model step, so the changes are enlarged `CHANGE` times:
+    speeds would otherwise drown in positions, and in the rounding of integers. The first features
+    stand in for those before them.
 
     Args:
         frames: how many; their pictures are one model step apart.
@@ -22,4 +28,5 @@ class FeatureHistory:
         """features (E,) of the newest picture -> (frames * E,), what `Runtime.fuse` takes."""
         older = self._features[:-1] if self._features else [features] * (self._frames - 1)
         self._features = [features, *older]
-        return np.concatenate(self._features)
+        changes = [np.float32(CHANGE) * (features - each) for each in self._features[1:]]
+        return np.concatenate([features, *changes])

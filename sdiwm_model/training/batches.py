@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sdiwm_model.data.episodes import Episode
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.runtime.history import CHANGE
 
 FEATURE_CHUNK = 512
 OTHERS = 3  # other moments of an episode that a picture is asked about
@@ -62,7 +63,7 @@ class Windows:
     """A batch of sequences of K + 1 steps; each field is (B, K + 1, ...).
 
     episode, first (B,): which episode, and which step of it the sequence begins at;
-    features hold the last frames, newest first: (B, K + 1, frames * E).
+    features are those of `with_history`: (B, K + 1, frames * E).
     """
 
     features: Tensor
@@ -122,12 +123,14 @@ def draw_windows(
 
 
 def with_history(features: Tensor, index: Tensor, first: Tensor, frames: int) -> Tensor:
-    """features (N, E) at ``index`` and the steps before it, newest first: (..., frames * E).
+    """What `FeatureHistory` makes of features (N, E) up to ``index``, (..., frames * E).
 
     Args:
         first: index of the episode's first step, which stands in for those before it.
     """
-    return torch.cat([features[torch.maximum(index - k, first)] for k in range(frames)], dim=-1)
+    newest = features[index]
+    earlier = [features[torch.maximum(index - k, first)] for k in range(1, frames)]
+    return torch.cat([newest, *(CHANGE * (newest - each) for each in earlier)], dim=-1)
 
 
 def all_with_history(data: Experience, features: Tensor, frames: int) -> Tensor:

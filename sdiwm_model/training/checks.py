@@ -114,6 +114,11 @@ def check_start(
             "training setting 'vision_steps' is 0, which leaves the image branch as chance made "
             "it: use more, or name trained weights with --init or --vision"
         )
+    if config.picture_weight and (size.encoder != "keypoints" or size.cameras > 1):
+        raise SdiwmError(
+            f"training setting 'picture_weight' is {config.picture_weight}, but only keypoints of "
+            "one camera can be drawn: set it to 0"
+        )
     if config.prior_plans and not size.prior:
         raise SdiwmError(
             f"training setting 'prior_plans' is {config.prior_plans}, but the model has no prior: "

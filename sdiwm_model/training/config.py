@@ -66,10 +66,12 @@ class TrainingConfig:
     curriculum: float
     elsewhere_span: int
     discount: float
+    picture_weight: float
     drift_weight: float
     drift_discount: float
     joints_weight: float
     scene_weight: float
+    precise_scene: bool
     places_weight: float
     inverse_weight: float
     state_weight: float

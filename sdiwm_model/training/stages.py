@@ -16,6 +16,7 @@ from sdiwm_model.losses import (
     inverse_dynamics_loss,
     likelihood_loss,
     places_loss,
+    precise_readout_loss,
     readout_loss,
     saturation_loss,
     sketched_gaussian_loss,
@@ -25,17 +26,20 @@ from sdiwm_model.losses import (
 from sdiwm_model.training.batches import (
     Experience,
     Windows,
+    all_with_history,
     draw_windows,
     frame_indices,
     other_moments,
 )
 from sdiwm_model.training.config import TrainingConfig
+from sdiwm_model.training.drawing import Drawing, grey
 from sdiwm_model.training.goals import Goals, draw_goals
 from sdiwm_model.world_model import WorldModel
 
 DRIFT_RAMP = 0.15  # share of the world stage over which the drift weight rises to its value
 JOINTS_WEIGHT = 0.1  # of the joints read from a picture, beside the costs
 READER = 256  # hidden width of the throw-away networks
+SCENE_READER = 128  # of the one that reads every latent of a rollout
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,12 @@ class VisionStage:
         self._costs = _reader(size.features + size.proprio, size.goals)
         self._cost = _reader(PLACE + size.proprio, 1)
         self._joints = _reader(size.features, size.proprio)
+        self._drawing = Drawing(size) if config.picture_weight else nn.Identity()
 
     def modules(self) -> nn.ModuleDict:
         trained = {"vision": self._model.vision, "places": self._model.places}
         readers = {"costs": self._costs, "cost": self._cost, "joints": self._joints}
-        return nn.ModuleDict(trained | readers)
+        return nn.ModuleDict(trained | readers | {"drawing": self._drawing})
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         data, size = self._data, self._model.size
@@ -95,6 +100,10 @@ class VisionStage:
             parts["joints"] = likelihood_loss(
                 self._joints(features), normalise(data.proprio[chosen])
             )
+        if self._config.picture_weight:
+            weights["picture"] = self._config.picture_weight
+            drawn, picture = self._drawing(features), grey(data.frames[chosen])
+            parts["picture"] = likelihood_loss(drawn.reshape(-1, 1), picture.reshape(-1, 1))
         if not size.goal_image:
             asked, span = chosen[None], self._config.elsewhere_span
             if size.proprio and span:
@@ -120,8 +129,8 @@ class WorldStage:
         self.steps, self.learning_rate = config.world_steps, config.world_learning_rate
         self._model, self._data, self._features, self._config = model, data, features, config
         size = model.size
-        self._features_mean = features.mean(dim=0).repeat(size.frames)
-        self._features_std = features.std(dim=0).repeat(size.frames) + 1e-3
+        seen = all_with_history(data, features, size.frames)
+        self._features_mean, self._features_std = seen.mean(dim=0), seen.std(dim=0) + 1e-3
         with torch.no_grad():
             places = model.places(features)
         self._places_mean, self._places_std = places.mean(dim=0), places.std(dim=0) + 1e-6
@@ -129,13 +138,22 @@ class WorldStage:
         self._inverse = _reader(2 * size.latent, size.action)
         self._places = nn.Linear(size.latent, size.goals * PLACE)
         self._state = nn.Linear(size.latent, size.state)
+        self._scene = (
+            nn.Sequential(
+                nn.Linear(size.latent, SCENE_READER),
+                nn.ReLU(),
+                nn.Linear(SCENE_READER, size.frames * size.features),
+            )
+            if config.precise_scene
+            else model.scene
+        )
 
     def modules(self) -> nn.ModuleDict:
         names = ("fusion", "dynamics", "cost", "value", "joints", "scene", "goal_image")
         found = {name: getattr(self._model, name) for name in names}
         modules = {name: module for name, module in found.items() if module is not None}
         readers = {"inverse": self._inverse, "places": self._places, "state": self._state}
-        return nn.ModuleDict(modules | readers)
+        return nn.ModuleDict(modules | {"scene": self._scene} | readers)
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         windows = self._windows(step, generator)
@@ -196,7 +214,7 @@ class WorldStage:
             ),
             "drift": lambda: drift_loss(predicted, real[:, 1:], config.drift_discount),
             "joints": lambda: readout_loss(model.joints, real, predicted, joints),
-            "scene": lambda: readout_loss(model.scene, real, predicted, scene),
+            "scene": lambda: self._scene_loss(real, predicted, scene),
             "places": lambda: readout_loss(self._places, real, predicted, self._where(windows)),
             "inverse": lambda: inverse_dynamics_loss(self._inverse, real, windows.action),
             "state": lambda: readout_loss(self._state, real, predicted, state),
@@ -212,6 +230,10 @@ class WorldStage:
                 config.discount,
             ),
         }
+
+    def _scene_loss(self, real: Tensor, predicted: Tensor, scene: Tensor) -> Tensor:
+        loss = precise_readout_loss if self._config.precise_scene else readout_loss
+        return loss(self._scene, real, predicted, scene)
 
     @torch.no_grad()
     def _where(self, windows: Windows) -> Tensor:

@@ -34,8 +34,9 @@ from sdiwm_sim.tasks import cartpole_instructions
 HOLD_TIME = 2.0  # s
 UPRIGHT_COSINE = 0.995
 CENTRE = 0.25  # m
-CAMERA_DISTANCE = 5.3  # m from the rail: dm_control's 4 m lose a cart that is 1.5 m aside
-SUPERSAMPLING = 3  # rendered pixels in one of the picture's, each way: the pole is 1.5 pixels wide
+CAMERA_DISTANCE = 4.6  # m from the rail: dm_control's 4 m lose a cart that is 1.5 m aside
+SUPERSAMPLING = 2  # rendered pixels in one of the picture's, each way: the pole is 1.5 pixels wide
+SAMPLES = 4  # of each rendered pixel: with both, a picture tells where the cart is to 2 mm
 GRAVITY, CART_MASS, POLE_MASS, POLE_CENTRE = 9.81, 1.0, 0.1, 0.5  # m/s2, kg, kg, m from the hinge
 POLE_INERTIA = 0.03442  # kg m2 about the hinge
 FREQUENCY = (POLE_MASS * GRAVITY * POLE_CENTRE / POLE_INERTIA) ** 0.5  # 1/s, of small swings
@@ -187,8 +188,8 @@ class CartpoleTask:
         raise SdiwmError("task cartpole: its goal is told in words and has no picture")
 
     def start_near(self, goal: int, rng: np.random.Generator) -> None:
-        """The pole within about half a radian of upright, the cart anywhere but at the ends."""
-        self._place(rng.uniform(-1, 1, 4) * np.array([1.2, 0.6, 1.0, 1.5]))
+        """The pole within 0.4 radian of upright, the cart anywhere but at the ends."""
+        self._place(rng.uniform(-1, 1, 4) * np.array([1.0, 0.4, 0.8, 1.2]))
 
     def restore(self, state: Array, proprio: Array) -> None:
         cart, right, up, *velocities = (float(number) for number in state)
@@ -227,7 +228,7 @@ def _dm_control_model() -> mujoco.MjModel:
     model = mujoco.MjModel.from_xml_string(xml, assets)
     model.camera("fixed").pos[1] = -CAMERA_DISTANCE
     quality = model.vis.quality
-    quality.offsamples, quality.shadowsize, quality.numslices, quality.numstacks = 0, 0, 12, 6
+    quality.offsamples, quality.shadowsize, quality.numslices, quality.numstacks = SAMPLES, 0, 12, 6
     return model
 
 
