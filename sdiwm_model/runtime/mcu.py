@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import atexit
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.compression.fixed_point import (
     actions_from_int16,
     actions_to_int16,
@@ -23,7 +25,13 @@ from sdiwm_model.compression.quantised_model import load_engine, make_goal
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.boards import BOARDS, Board, find_board
 from sdiwm_model.firmware.emulator import Emulator
-from sdiwm_model.firmware.program import build_firmware, model_hash_bytes, wire_sizes
+from sdiwm_model.firmware.program import (
+    MAX_CANDIDATES,
+    MAX_HORIZON,
+    build_firmware,
+    model_hash_bytes,
+    wire_sizes,
+)
 from sdiwm_model.planning.protocols import Array, Plan, Planner, PlannerSettings
 from sdiwm_model.runtime.checks import as_floats
 from sdiwm_model.runtime.link import WAKING, Line, Link, RefusedError, SerialLine
@@ -34,7 +42,8 @@ EMULATED = "pil"  # processor in the loop: the port name of an emulated chip
 EMULATED_BOARD = "mps2-an500"
 TIMEOUT_S = 0.25
 EMULATED_TIMEOUT_S = 60.0
-
+WITH_PRIOR = {"candidates": 16, "horizon": 12, "iterations": 1}
+WITHOUT_PRIOR = {"candidates": MAX_CANDIDATES, "horizon": MAX_HORIZON, "iterations": 1}
 
 
 class McuRuntime(OnnxRuntime):
@@ -61,6 +70,7 @@ class McuRuntime(OnnxRuntime):
                 f"{folder}: the back end 'mcu' runs a GRU, and this model's dynamics is a "
                 f"{self.manifest.sizes.dynamics_kind}: choose the back end 'onnx' or 'torch'."
             )
+        self.manifest = replace(self.manifest, planner=fitting(self.manifest))
         self.model = load_engine(folder / "engine.safetensors")
         emulated = is_emulated(port)
         self.link = Link(
@@ -170,6 +180,16 @@ class McuPlanner:
         if board is None or board.machine is None:
             return ticks / float(self._link.identity["ticks_per_second"])
         return board.estimated_seconds(ticks)
+
+
+def fitting(manifest: Manifest) -> PlannerSettings:
+    """The bundle's planner settings, with as many candidates and steps as 10 ms have room for.
+
+    With a policy prior few are enough; without one all that the firmware holds are taken.
+    """
+    most = WITH_PRIOR if manifest.sizes.prior and manifest.planner.use_prior else WITHOUT_PRIOR
+    chosen = {name: min(getattr(manifest.planner, name), limit) for name, limit in most.items()}
+    return replace(manifest.planner, **chosen)
 
 
 def is_emulated(port: str) -> bool:

@@ -81,7 +81,6 @@ class WireSizes:
         return int(derived[name] if name in derived else getattr(self, name))
 
 
-
 COUNTERS = (
     "frames",  # accepted
     "corrupt",  # wrong checksum
@@ -320,7 +319,10 @@ def generate_messages(sizes: WireSizes, model_hash: bytes) -> str:
         "",
     ]
     for message in MESSAGES:
-        lines += [f"struct {message.name} {{", f"  static constexpr uint8_t kNumber = {message.number};"]
+        lines += [
+            f"struct {message.name} {{",
+            f"  static constexpr uint8_t kNumber = {message.number};",
+        ]
         for field in message.fields:
             suffix = "" if field.count is None else f"[{sizes.count(field.count)}]"
             lines.append(f"  {_SCALARS[field.kind][1]} {field.name}{suffix};")

@@ -12,7 +12,8 @@ from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
 if TYPE_CHECKING:
     from sdiwm_model.checkpoint import Manifest
 
-BACKENDS = ("torch", "onnx", "native")
+HOST_BACKENDS = ("torch", "onnx", "native")
+BACKENDS = (*HOST_BACKENDS, "mcu")
 
 
 @runtime_checkable

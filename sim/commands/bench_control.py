@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdiwm_model.commands.arguments import add_port, chosen_port
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,8 @@ HELP = "closed-loop success beside random and oracle, in lockstep with the simul
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--backend", default="native", help="torch, onnx or native")
+    parser.add_argument("--backend", default="native", help="torch, onnx, native or mcu")
+    add_port(parser)
     parser.add_argument(
         "--model", type=Path, nargs="+", default=[None], metavar="DIR",
         help="other bundles: the first one is measured in full, all together give the spread over "
@@ -57,7 +60,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from sdiwm_sim.trials import counts, draw_trials, per_seed
 
     task = make_task(args.task)
-    runtime = load_runtime(bundle_folder(args.model[0], args.task), args.backend)
+    runtime = load_runtime(
+        bundle_folder(args.model[0], args.task), args.backend, port=chosen_port(args)
+    )
     settings = overridden(runtime.manifest.planner, args.set)
     compared = overridden(runtime.manifest.planner, args.compare)
     trials = draw_trials(task, args.seeds, args.episodes, args.instructions)
@@ -139,7 +144,7 @@ def _family(
     rows = [counts(results)]
     hashes = [first.manifest.model_hash]
     for bundle in args.model[1:]:
-        runtime = load_runtime(bundle, args.backend)
+        runtime = load_runtime(bundle, args.backend, port=chosen_port(args))
         controller = ModelController(runtime, overridden(runtime.manifest.planner, args.set))
         rows.append(counts(_run(bundle.name, task, controller, trials)))
         hashes.append(runtime.manifest.model_hash)

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sdiwm_model.commands.arguments import add_port, chosen_port
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.goal_names import named_goal
 
@@ -18,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--task", default="reach", help="simulated task")
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="another bundle")
-    parser.add_argument("--backend", default="native", help="torch, onnx or native")
+    parser.add_argument("--backend", default="native", help="torch, onnx, native or mcu")
+    add_port(parser)
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE",
+        help="planner settings other than the bundle's, as in candidates=16 horizon=12",
+    )  # fmt: skip
     parser.add_argument("--say", metavar="SENTENCE", help="the instruction of every episode")
     parser.add_argument("--episodes", type=int, default=5, metavar="N", help="episodes")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of layouts and planner")
@@ -28,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the episodes; print one line for each."""
     if args.episodes < 1 or args.seed < 0:
         raise SdiwmError("--episodes must be 1 or more, and --seed 0 or more")
+    from sdiwm_model.planning.overrides import overridden
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
     from sdiwm_sim.closed_loop import ModelController, run_episode
@@ -35,10 +42,12 @@ def run(args: argparse.Namespace) -> int:
     from sdiwm_sim.trials import layout_seed
 
     task = make_task(args.task)
-    runtime = load_runtime(bundle_folder(args.model, args.task), args.backend)
+    runtime = load_runtime(
+        bundle_folder(args.model, args.task), args.backend, port=chosen_port(args)
+    )
     if args.say is not None:
         runtime.condition(args.say)  # refuses an empty or unrelated sentence before the first move
-    controller = ModelController(runtime)
+    controller = ModelController(runtime, overridden(runtime.manifest.planner, args.set))
     print(f"{'episode':>7}  {'result':<22} {'seconds':>7}  {'nearest':<8} instruction")
     successes = judged = 0
     for index in range(args.episodes):

@@ -37,7 +37,9 @@ def test_parts(chip, goal, part, count, horizon):
     assert reply.checksum == expected(chip.model, part, goal, 11, count, horizon)
 
 
-@pytest.mark.parametrize(("candidates", "horizon", "iterations"), [(2, 1, 1), (15, 5, 2), (33, 3, 1)])
+@pytest.mark.parametrize(
+    ("candidates", "horizon", "iterations"), [(2, 1, 1), (15, 5, 2), (33, 3, 1)]
+)
 def test_plans(chip, goal, candidates, horizon, iterations):
     chosen = PlannerSettings(candidates, horizon, iterations, smoothness=0.3)
     planner = IntegerMppi(chip.model, chosen, 2**32 - 1)

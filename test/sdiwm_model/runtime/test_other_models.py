@@ -9,17 +9,17 @@ from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.load import load_runtime
-from sdiwm_model.runtime.protocols import BACKENDS
+from sdiwm_model.runtime.protocols import HOST_BACKENDS
 
 
 @pytest.fixture(scope="module")
 def seeing(seeing_bundle):
-    return {name: load_runtime(seeing_bundle, name) for name in BACKENDS}
+    return {name: load_runtime(seeing_bundle, name) for name in HOST_BACKENDS}
 
 
 @pytest.fixture(scope="module")
 def told_by_picture(picture_bundle):
-    return {name: load_runtime(picture_bundle, name) for name in BACKENDS}
+    return {name: load_runtime(picture_bundle, name) for name in HOST_BACKENDS}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_prior_is_the_same_on_every_back_end(seeing, inputs):
     assert torch.std() > 0.05
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_a_cold_plan_of_two_candidates_lies_between_the_prior_and_rest(seeing, inputs, backend):
     """Candidates are then the mean, which is the prior's sequence, and standing still."""
     runtime = seeing[backend]
@@ -124,7 +124,7 @@ def test_a_picture_becomes_the_same_c_on_every_back_end(told_by_picture, inputs)
         assert plan.actions.shape == (4, 1)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_words_and_pictures_are_not_taken_for_each_other(told_by_picture, seeing, inputs, backend):
     with pytest.raises(SdiwmError, match="told its goal by a picture.*condition_image"):
         told_by_picture[backend].condition("upright")

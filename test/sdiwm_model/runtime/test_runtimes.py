@@ -8,12 +8,12 @@ import pytest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import Dynamics, Planner, PlannerSettings
 from sdiwm_model.runtime.load import load_runtime
-from sdiwm_model.runtime.protocols import BACKENDS, Runtime
+from sdiwm_model.runtime.protocols import HOST_BACKENDS, Runtime
 
 
 @pytest.fixture(scope="module")
 def runtimes(bundle):
-    return {name: load_runtime(bundle, name) for name in BACKENDS}
+    return {name: load_runtime(bundle, name) for name in HOST_BACKENDS}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def inputs():
     }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_a_runtime_fits_its_protocol(runtimes, backend, inputs):
     runtime = runtimes[backend]
     assert isinstance(runtime, Runtime)
@@ -85,7 +85,7 @@ def test_a_rollout_is_repeated_steps_and_its_cost_their_sum(runtimes, backend, i
     assert total == pytest.approx([expected], abs=1e-4)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 @pytest.mark.parametrize(
     ("image", "said"),
     [
@@ -99,7 +99,7 @@ def test_a_wrong_image_is_refused_in_words(runtimes, backend, image, said):
         runtimes[backend].encode_image(image)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_bad_numbers_are_refused_in_words(runtimes, backend, inputs):
     runtime, features = runtimes[backend], np.zeros(64, np.float32)
     nan = np.array([np.nan] * 8, np.float32)
@@ -120,7 +120,7 @@ def test_an_unknown_back_end_is_refused_in_words(bundle):
         load_runtime(bundle, "tpu")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HOST_BACKENDS)
 def test_a_tampered_or_truncated_graph_is_refused_before_it_runs(bundle, tmp_path, backend):
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)

@@ -1,0 +1,122 @@
+"""A generated network on an emulated chip: random inputs drawn there, checksums and instructions.
+
+The inputs of run `seed` are bytes of `random_bytes`, one input after the other; the same program,
+mcu_firmware/tests/run_network.cpp, draws them on the chip.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.export.compiler import integers
+from sdiwm_model.export.compiler.codegen import generate
+from sdiwm_model.export.compiler.layout import Layout
+from sdiwm_model.firmware.boards import Board
+from sdiwm_model.firmware.emulator import Emulator
+from sdiwm_model.firmware.image import build_image
+from sdiwm_model.runtime.build import sources
+
+NAME = "network"
+REPLY = struct.Struct("<III")
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: FNV-1a of the outputs' bytes, instructions, most stack so far in bytes."""
+
+    checksum: int
+    instructions: float
+    stack_bytes: int
+
+
+class ChipNetwork:
+    """A layout compiled for a board and started in the emulator; close it, or use `with`."""
+
+    def __init__(self, layout: Layout, board: Board) -> None:
+        self.layout, self.board = layout, board
+        self._chip = Emulator(board, network_image(layout, board))
+
+    def run(self, seed: int, count: int) -> list[Run]:
+        """Runs on the inputs of seeds `seed` ... `seed` + count - 1."""
+        self._chip.write(struct.pack("<II", seed, count))
+        runs = []
+        for _ in range(count):
+            data = self._chip.read(REPLY.size, TIMEOUT_S)
+            if len(data) != REPLY.size:
+                raise SdiwmError(f"{self.board.name}: the network did not answer in {TIMEOUT_S} s")
+            checksum, ticks, stack = REPLY.unpack(data)
+            runs.append(Run(checksum, self.board.instructions(ticks), stack))
+        return runs
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._chip.close()
+
+    def __enter__(self) -> ChipNetwork:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def network_image(layout: Layout, board: Board) -> Path:
+    """The ELF image of a layout with the program that runs it on random inputs."""
+    program = layout.program
+
+    def parts(names: list[str]) -> str:
+        rows = (f"{{{layout.offset(n)},{program.tensors[n].bytes}}}" for n in names)
+        return ",".join(rows)
+
+    defines = {"PICTURE_BYTES": "0", "OUTPUTS": parts(program.outputs)}
+    if layout.stage:
+        picture = program.tensors[program.inputs[0]]
+        defines["PICTURE_BYTES"] = str(picture.bytes)
+        defines["ROW_BYTES"] = str(picture.row_bytes)
+        defines["PIXEL_BYTES"] = str(picture.row_bytes // picture.shape[1])
+    else:
+        defines["INPUTS"] = parts(program.inputs)
+    flags = [f"-D{name}={value}" for name, value in defines.items()]
+    main = sources() / "tests" / "run_network.cpp"
+    return build_image(board, [main], generate(layout, NAME), flags)
+
+
+def expected_checksum(layout: Layout, seed: int) -> int:
+    """What the integer reference makes of the inputs of `seed`."""
+    program = layout.program
+    sizes = [program.tensors[name].bytes for name in program.inputs]
+    drawn = np.split(random_bytes(seed, sum(sizes)), np.cumsum(sizes)[:-1])
+    inputs = {
+        name: raw.view(program.tensors[name].dtype)
+        for name, raw in zip(program.inputs, drawn, strict=True)
+    }
+    values = integers.run(program, inputs)
+    checksum = 0x811C9DC5
+    for name in program.outputs:
+        y = values[name].astype(program.tensors[name].dtype)
+        for byte in y.tobytes():
+            checksum = (checksum ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return checksum
+
+
+def random_bytes(seed: int, count: int) -> NDArray[np.uint8]:
+    """The first bytes of a stream (the finaliser of MurmurHash3, four bytes a call)."""
+    mask = np.uint64(0xFFFFFFFF)
+    n = np.arange(-(-count // 4), dtype=np.uint64)
+    x = (np.uint64(seed) * np.uint64(0x9E3779B9) + n) & mask
+    x = ((x ^ (x >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & mask
+    x = ((x ^ (x >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & mask
+    x ^= x >> np.uint64(16)
+    return x.astype("<u4").view(np.uint8)[:count].copy()
