@@ -1,10 +1,19 @@
 // The one place where the kernels of a network are chosen: by the flags this is compiled with.
 #pragma once
 
-#include "portable/add.hpp"
-#include "portable/average_pool.hpp"
+#if defined(__ARM_FEATURE_MVE)
+#include "mve/convolution.hpp"
+#include "mve/depthwise.hpp"
+#elif defined(__ARM_FEATURE_DSP)
+#include "dsp/convolution.hpp"
+#include "dsp/depthwise.hpp"
+#else
 #include "portable/convolution.hpp"
 #include "portable/depthwise.hpp"
+#endif
+
+#include "portable/add.hpp"
+#include "portable/average_pool.hpp"
 #include "portable/global_average.hpp"
 #include "portable/lookup.hpp"
 #include "portable/max_pool.hpp"

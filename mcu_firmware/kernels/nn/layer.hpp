@@ -9,6 +9,13 @@
 namespace sdiwm {
 namespace nn {
 
+// What makes an integer of the sum of one output channel.
+struct Scale {
+  int32_t bias;
+  int16_t multiplier;
+  int16_t shift;
+};
+
 struct Layer {
   Window window;
   int32_t in_width, in_channels;
@@ -17,15 +24,13 @@ struct Layer {
   int32_t zero;     // added after requantisation
   int32_t low, high;
   const int8_t* weight;  // convolution [O][kh][kw][I], depthwise [kh][kw][C]
-  const int32_t* bias;
-  const int8_t* shift;
-  const int16_t* multiplier;
+  const Scale* scale;    // [O] and zeros up to a multiple of four
   const int8_t* table;  // [256], replaces each 8-bit result; null for none
 };
 
 // Sum of output channel `o` -> its integer.
 static inline int32_t finish(const Layer& layer, int32_t o, int32_t sum) {
-  const int32_t y = requantise(sum, layer.shift[o], layer.multiplier[o]) + layer.zero;
+  const int32_t y = requantise(sum, layer.scale[o].shift, layer.scale[o].multiplier) + layer.zero;
   return clamp(y, layer.low, layer.high);
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from sdiwm_model.export.compiler import operators as op
 from sdiwm_model.export.compiler.constants import Constants
 from sdiwm_model.export.compiler.operators import LIMITS, Array, Operator, Program
 from sdiwm_model.export.compiler.patches import Span
 
 FIRST, LAST = "FIRST", "LAST"  # stand for the rows to be made
+VECTOR = 16  # bytes that the widest kernel reads at a time
 
 
 class Calls:
@@ -101,8 +104,9 @@ class Calls:
             self._window(operator), self._width(operator.inputs[0]), inward,
             self._width(operator.output), outward,
             operator.padding, operator.zero, operator.low, operator.high,
-            self._array(operator.weight), self._array(operator.bias), self._array(operator.shift),
-            self._array(operator.multiplier), self._array(operator.table),
+            self._array(_padded(operator.weight)),
+            self.constants.scales(operator.bias, operator.multiplier, operator.shift),
+            self._array(operator.table),
         ])  # fmt: skip
 
     def _pool(self, operator: op.Windowed, counted: bool, padding: int) -> str:
@@ -172,3 +176,8 @@ class Calls:
         x, y = self.variable(operator.inputs[0]), self.variable(operator.output)
         scratch = f"arena + {self._scratch(operator)}"
         return f"nn::spatial_softmax({softmax}, {x}.base, {scratch}, {y}.base);"
+
+
+def _padded(weight: Array) -> Array:
+    """Weights with a vector of zeros behind them: kernels read whole vectors of the last row."""
+    return np.concatenate([weight.ravel(), np.zeros(VECTOR, np.int8)])

@@ -15,6 +15,7 @@ C_TYPES = {
     "int32": "int32_t",
 }
 NUMBERS_A_LINE = 24
+SCALES = 4  # that a kernel reads at a time
 
 
 def identifier(name: str) -> str:
@@ -50,6 +51,19 @@ class Constants:
         self.definitions.append(
             f"{comment}alignas(16) const {kind} {name}[{array.size}] = {{\n    {numbers}}};\n"
         )
+
+    def scales(self, bias: Array, multiplier: Array, shift: Array) -> str:
+        """The name of an array of `nn::Scale`, padded with zeros to whole vectors."""
+        rows = [*zip(bias.tolist(), multiplier.tolist(), shift.tolist(), strict=True)]
+        rows += [(0, 0, 0)] * (-len(rows) % SCALES)
+        key = b"scales" + bias.tobytes() + multiplier.tobytes() + shift.tobytes()
+        if key not in self._arrays:
+            name = self._arrays[key] = f"kScale{len(self._arrays)}"
+            joined = ",\n    ".join(f"{{{b}, {m}, {s}}}" for b, m, s in rows)
+            self.definitions.append(
+                f"alignas(16) const nn::Scale {name}[{len(rows)}] = {{\n    {joined}}};\n"
+            )
+        return self._arrays[key]
 
     def struct(self, kind: str, name: str, values: Iterable[object]) -> str:
         """Define a structure of the kernels; returns its name."""

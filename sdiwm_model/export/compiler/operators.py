@@ -93,7 +93,7 @@ class Windowed(Operator):
 class Convolution(Windowed):
     """clip(requantise(weight . (window of input) + bias, shift, multiplier) + zero, low, high).
 
-    weight int8 (O, kh, kw, I), bias int32 (O,), shift int8 (O,), multiplier int16 (O,); `padding`
+    weight int8 (O, kh, kw, I), bias int32 (O,), shift int16 (O,), multiplier int16 (O,); `padding`
     is the integer outside the picture. `table` int8 (256,) then replaces each integer i by
     table[i + 128].
     """
@@ -113,8 +113,8 @@ class Convolution(Windowed):
         return shape[0] * shape[1] * self.weight.size
 
     def scratch(self, shapes: list[Shape]) -> int:
-        """Two columns of the window in 16 bits."""
-        return 4 * (int(np.prod(self.weight.shape[1:])) + 16)
+        """Two columns of the window in 16 bits and one in 8."""
+        return 5 * (int(np.prod(self.weight.shape[1:])) + 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,9 +244,8 @@ class SpatialSoftmax(Operator):
         return int(self.grid.size) * len(self.step)
 
     def scratch(self, shapes: list[Shape]) -> int:
-        """Largest integer, sum and weighted sums of every channel."""
-        channels, coordinates = len(self.step), self.grid.shape[1]
-        return channels * (8 * coordinates + 4 + 4) + 16
+        """Weighted sums of one channel."""
+        return 8 * self.grid.shape[1]
 
 
 @dataclass

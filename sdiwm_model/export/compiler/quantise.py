@@ -18,6 +18,7 @@ from sdiwm_model.export.compiler import operators as integer
 from sdiwm_model.export.compiler.calibrate import Ranges
 from sdiwm_model.export.compiler.graph import (
     INFINITY,
+    POINTWISE,
     Binary,
     Concat,
     Convolution,
@@ -43,6 +44,7 @@ from sdiwm_model.export.compiler.scaling import (
 )
 
 HEADROOM = 2.0  # of vectors; `requantise` may saturate at half of the 16-bit range
+MOST_TAPS = 64  # rows of a window; places of a depthwise window (kMostRows of the kernels)
 LOOKUP_STEP = 128  # integers between two entries of a 16-bit table
 
 
@@ -156,6 +158,11 @@ class _Quantiser:
         if np.ndim(x.scale):
             raise SdiwmError(f"node '{node.name}' reads maps that a spatial softmax reads too")
         depthwise = node.groups > 1
+        taps = node.window.kernel[0] * (node.window.kernel[1] if depthwise else 1)
+        if taps > MOST_TAPS:
+            raise SdiwmError(f"node '{node.name}': its window is larger than {MOST_TAPS}")
+        if x.dtype == "int16" and node.window != POINTWISE:
+            raise SdiwmError(f"node '{node.name}' makes a picture of a vector")
         flat = node.weight.reshape(len(node.weight), -1)
         largest = max(abs(bound - float(x.zero)) for bound in LIMITS[x.dtype])
         weight, unit, bias = quantise_rows(flat * x.scale, node.bias, largest)

@@ -14,12 +14,12 @@ WEIGHT_BITS_8 = 12  # for 8-bit ones: 3 to 4 fractional bits are left before it
 ADD_BITS = 14
 
 
-def requantisation(ratio: ArrayLike, bits: int) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
+def requantisation(ratio: ArrayLike, bits: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """(multiplier, shift): multiplier * 2^-(15 + shift) ~ ratio < 1, multiplier below 2^bits."""
     ratio = np.maximum(np.asarray(ratio, np.float64), 2.0**-38)
     shift = np.clip(np.ceil(bits - 15 - np.log2(ratio)) - 1, 0, LARGEST_SHIFT)
     multiplier = np.clip(np.rint(ratio * 2.0 ** (15 + shift)), 0, 32767)
-    return multiplier.astype(np.int16), shift.astype(np.int8)
+    return multiplier.astype(np.int16), shift.astype(np.int16)
 
 
 def rounding(shift: ArrayLike) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ static inline void convolution_row(const Layer& layer, const In* const* rows, Ou
     gather(layer, rows, x, scratch);
     for (int32_t o = 0; o < layer.out_channels; ++o) {
       const int8_t* weight = layer.weight + o * depth;
-      int32_t sum = layer.bias[o];
+      int32_t sum = layer.scale[o].bias;
       for (int32_t k = 0; k < depth; ++k) sum += scratch[k] * weight[k];
       *out++ = static_cast<Out>(finish(layer, o, sum));
     }

@@ -15,7 +15,7 @@ static inline void depthwise_row(const Layer& layer, const In* const* rows, Out*
   const int32_t channels = layer.in_channels;
   for (int32_t x = 0; x < layer.out_width; ++x) {
     for (int32_t c = 0; c < channels; ++c) {
-      int32_t sum = layer.bias[c];
+      int32_t sum = layer.scale[c].bias;
       const int8_t* weight = layer.weight + c;
       for (int32_t ky = 0; ky < window.kernel_height; ++ky) {
         for (int32_t kx = 0; kx < window.kernel_width; ++kx, weight += channels) {

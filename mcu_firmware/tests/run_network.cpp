@@ -1,0 +1,99 @@
+// Runs a generated network on random inputs drawn on the chip: answers with a checksum of the
+// outputs and the ticks of each run. sdiwm_model/firmware/network.py draws the same inputs.
+//
+// Compiled with network.hpp and these: PICTURE_BYTES, ROW_BYTES, PIXEL_BYTES of a picture that is
+// read by rows (0 for networks without), INPUTS and OUTPUTS, lists of {offset, bytes}.
+#include <string.h>
+
+#include "boards/board.hpp"
+#include "network.hpp"
+
+using namespace sdiwm;
+
+struct Request {
+  uint32_t seed;
+  uint32_t count;
+};
+
+struct Part {
+  int32_t offset;
+  int32_t bytes;
+};
+
+struct Reply {
+  uint32_t checksum;
+  uint32_t ticks;
+  uint32_t stack_peak;
+};
+
+alignas(16) static uint8_t arena[network::kArenaBytes];
+static const Part outputs[] = {OUTPUTS};
+
+// Byte n of a stream of random bytes (the finaliser of MurmurHash3, four bytes a call).
+static uint32_t random_word(uint32_t seed, uint32_t n) {
+  uint32_t x = seed * 0x9E3779B9u + n;
+  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
+  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
+  return x ^ (x >> 16);
+}
+
+static void draw(uint32_t seed, uint32_t first, uint8_t* to, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes; ++i) {
+    to[i] = static_cast<uint8_t>(random_word(seed, (first + i) / 4) >> (8 * ((first + i) % 4)));
+  }
+}
+
+#if PICTURE_BYTES
+static uint8_t picture[PICTURE_BYTES];
+
+static void read_row(void*, int32_t row, int32_t first, int32_t count, uint8_t* to) {
+  memcpy(to, picture + row * ROW_BYTES + first * PIXEL_BYTES,
+         static_cast<uint32_t>(count * PIXEL_BYTES));
+}
+
+static void draw_inputs(uint32_t seed) { draw(seed, 0, picture, PICTURE_BYTES); }
+
+static void run() { network::run(arena, read_row, nullptr); }
+#else
+static const Part inputs[] = {INPUTS};
+
+static void draw_inputs(uint32_t seed) {
+  uint32_t drawn = 0;
+  for (const Part& part : inputs) {
+    draw(seed, drawn, arena + part.offset, static_cast<uint32_t>(part.bytes));
+    drawn += static_cast<uint32_t>(part.bytes);
+  }
+}
+
+static void run() { network::run(arena); }
+#endif
+
+// Waits for one byte and stores it.
+static uint8_t receive() {
+  for (;;) {
+    const int byte = board::read_byte();
+    if (byte >= 0) return static_cast<uint8_t>(byte);
+    board::idle();
+  }
+}
+
+int main() {
+  for (;;) {
+    Request request;
+    uint8_t raw[sizeof request];
+    for (uint8_t& byte : raw) byte = receive();
+    memcpy(&request, raw, sizeof request);
+    for (uint32_t i = 0; i < request.count; ++i) {
+      draw_inputs(request.seed + i);
+      const uint32_t began = board::ticks();
+      run();
+      Reply reply = {0x811C9DC5u, board::ticks() - began, board::stack_peak()};
+      for (const Part& part : outputs) {
+        for (int32_t k = 0; k < part.bytes; ++k) {
+          reply.checksum = (reply.checksum ^ arena[part.offset + k]) * 0x01000193u;
+        }
+      }
+      board::write(reinterpret_cast<const uint8_t*>(&reply), sizeof reply);
+    }
+  }
+}
