@@ -1,0 +1,79 @@
+"""The command handler compiled for this machine with sanitizers: a pipe for tests, and a fuzzer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdiwm_model.compression.quantised_model import QuantisedModel
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.firmware.program import generated_sources
+from sdiwm_model.runtime.build import find_compiler, sources
+
+FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-g",
+    "-fno-exceptions",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Werror",
+)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def build_link(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
+    """mcu_firmware/tests/link_host.cpp as a program in `folder`."""
+    return _build(find_compiler(), "link_host.cpp", q, model_hash, folder, SANITIZERS)
+
+
+def build_fuzzer(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
+    """mcu_firmware/tests/fuzz.cpp as a program in `folder`; SdiwmError without clang."""
+    clang = shutil.which("clang++") or shutil.which("clang")
+    if clang is None:
+        raise SdiwmError(
+            "libFuzzer comes with clang: `sudo apt-get install clang libclang-rt-14-dev` on Debian 12."
+        )
+    flags = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+    return _build(clang, "fuzz.cpp", q, model_hash, folder, flags)
+
+
+def fuzz(program: Path, corpus: Path, seconds: int) -> None:
+    """Search for `seconds`, keeping what is found in `corpus`; SdiwmError where something is wrong."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=20", "-print_final_stats=1"]
+    done = subprocess.run([program, *limits, f"-artifact_prefix={corpus.parent}/", corpus])
+    if done.returncode:
+        raise SdiwmError(
+            f"The fuzzer found a fault; its input lies in {corpus.parent}: run `{program}` with "
+            "that file to see it again."
+        )
+
+
+def _build(
+    compiler: str,
+    source: str,
+    q: QuantisedModel,
+    model_hash: str,
+    folder: Path,
+    flags: Sequence[str],
+) -> Path:
+    for name, text in generated_sources(q, model_hash).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    root = sources()
+    program = folder / Path(source).stem
+    include = [f"-I{folder}", f"-I{root}", f"-I{root / 'kernels'}"]
+    command = [
+        compiler, *FLAGS, *flags, *include, root / "tests" / source, folder / "model.cpp",
+        "-lstdc++", "-o", program,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+    )
+    if done.returncode:
+        raise SdiwmError(f"{source} does not compile: {done.stderr.strip()[-2000:]}")
+    return program
