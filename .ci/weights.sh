@@ -19,15 +19,16 @@ case $task in
         episodes=(800 400 400)
         ;;
     reach_goal_image)
-        episodes=(800)
+        episodes=(700)
         ;;
     push)
         episodes=(400 200)
         scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
         ;;
     cartpole)
-        episodes=(500 300 300)
-        scripted=(--mixture random=0.2,scripted=0.5,near_target=0.3)
+        episodes=(1200 200 150)
+        collect=(--steps 80)
+        scripted=(--mixture random=0.1,scripted=0.35,near_target=0.55)
         ;;
     jaco_reach)
         episodes=(900 200 200)
