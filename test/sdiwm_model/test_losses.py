@@ -9,6 +9,7 @@ from sdiwm_model.losses import (
     inverse_dynamics_loss,
     likelihood_loss,
     places_loss,
+    precise_readout_loss,
     saturation_loss,
     sketched_gaussian_loss,
     value_loss,
@@ -114,3 +115,12 @@ def test_what_cannot_be_read_does_not_drown_what_can():
     loss.backward()
     precise, noisy = predicted.grad.abs().mean(dim=0)
     assert precise > 20 * noisy
+
+
+def test_errors_far_ahead_do_not_drown_those_of_the_next_step():
+    target = torch.randn(64, 3, 2)
+    wrong = torch.tensor([0.01, 1.0]).view(2, 1) * torch.randn(64, 2, 2)
+    predicted = (target[:, 1:] + wrong).requires_grad_()
+    precise_readout_loss(torch.nn.Identity(), target, predicted, target).backward()
+    near, far = predicted.grad.abs().mean(dim=(0, 2))
+    assert near > 20 * far

@@ -133,6 +133,16 @@ def test_a_prior_and_the_plans_that_it_imitates_need_each_other():
         start("size.prior=16")
 
 
+def test_only_keypoints_can_be_drawn():
+    def start(*settings):
+        config = configure(["picture_weight=1", *settings])
+        check_start(config, size_for(config, SPEC), None)
+
+    start()
+    with pytest.raises(SdiwmError, match="'picture_weight' is 1.0, but only keypoints of one"):
+        start("size=student_mobilenet_64")
+
+
 def test_weights_of_another_task_or_width_are_refused_by_name():
     size = size_for(configure([]), SPEC)
     origin = Manifest("reach", "student_64", size, 0.04, ("red", "green"), (1.0, 1.0),
