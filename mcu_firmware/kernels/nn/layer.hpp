@@ -26,6 +26,7 @@ struct Layer {
   const int8_t* weight;  // convolution [O][kh][kw][I], depthwise [kh][kw][C]
   const Scale* scale;    // [O] and zeros up to a multiple of four
   const int8_t* table;  // [256], replaces each 8-bit result; null for none
+  int32_t scratch;      // bytes of memory that it may use: the more, the faster
 };
 
 // Sum of output channel `o` -> its integer.

@@ -22,6 +22,7 @@ class Calls:
         spans: columns of the tensors that are not whole.
         variable: name of a tensor in C++.
         scratch: where an operator's scratch memory begins.
+        scratch_bytes: how large it is.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Calls:
         spans: Mapping[str, Span],
         variable: Callable[[str], str],
         scratch: Callable[[Operator], int],
+        scratch_bytes: Mapping[str, int],
     ) -> None:
         self.program, self.constants, self.spans = program, constants, spans
         self.variable = variable
         self._scratch = scratch
+        self._scratch_bytes = scratch_bytes
 
     def of(self, operator: Operator) -> list[str]:
         """What makes the rows FIRST ... LAST - 1 of the operator's output."""
@@ -106,7 +109,7 @@ class Calls:
             operator.padding, operator.zero, operator.low, operator.high,
             self._array(_padded(operator.weight)),
             self.constants.scales(operator.bias, operator.multiplier, operator.shift),
-            self._array(operator.table),
+            self._array(operator.table), self._scratch_bytes[operator.name],
         ])  # fmt: skip
 
     def _pool(self, operator: op.Windowed, counted: bool, padding: int) -> str:

@@ -79,7 +79,7 @@ class _Source:
         later = self.program.operators[stage.length if stage else 0 :]
         used = dict.fromkeys(name for o in later for name in (*o.inputs, o.output))
         body += [self._declaration(name, {}) for name in used]
-        calls = Calls(self.program, self.constants, {}, self._variable, self.layout.scratch)
+        calls = self._calls({})
         for operator in later:
             rows = self.program.tensors[operator.output].shape[0]
             body += [c.replace(FIRST, "0").replace(LAST, str(rows)) for c in calls.of(operator)]
@@ -93,6 +93,13 @@ class _Source:
             + "".join(f"  {line}\n" for line in body)
             + f"}}\n\n}}  // namespace {self.name}\n}}  // namespace sdiwm\n"
         )
+
+    def _calls(self, spans: Mapping[str, Span]) -> Calls:
+        layout = self.layout
+        return Calls(
+            self.program, self.constants, spans, self._variable, layout.scratch,
+            layout.scratch_bytes,
+        )  # fmt: skip
 
     def _variable(self, tensor: str) -> str:
         if tensor not in self.names:
@@ -149,7 +156,7 @@ class _Source:
             "  switch (maker) {",
             f"    case 0: read_row(context, y, {first}, {last - first}, {to}); break;",
         ]
-        calls = Calls(self.program, self.constants, spans, self._variable, self.layout.scratch)
+        calls = self._calls(spans)
         for index, operator in enumerate(operators):
             lines.append(f"    case {index + 1}:")
             made = calls.of(operator)

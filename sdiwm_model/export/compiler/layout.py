@@ -20,11 +20,15 @@ MOST_EXTRA_MACS = 0.25  # of a network's, spent on halos
 
 @dataclass(frozen=True)
 class Layout:
-    """A stage that runs patch by patch, or none; then one operator after the other."""
+    """A stage that runs patch by patch, or none; then one operator after the other.
+
+    scratch_bytes  operator -> the scratch memory that it may use
+    """
 
     program: Program
     stage: Stage | None
     memory: Plan
+    scratch_bytes: dict[str, int]
 
     @property
     def peak(self) -> int:
@@ -69,6 +73,10 @@ def layout(program: Program, ram: int | None = None) -> Layout:
     Raises:
         SdiwmError: no layout fits into `ram`.
     """
+    return _with_more_scratch(_least(program, ram), ram)
+
+
+def _least(program: Program, ram: int | None) -> Layout:
     best = arrange(program, None)
     once = max(1, sum(program.macs(operator) for operator in program.operators))
     for strips in STRIPS:
@@ -94,14 +102,36 @@ def _too_narrow(program: Program, chosen: Stage) -> bool:
     return any(program.tensors[n].shape[1] < len(chosen.spans) for n in chosen.births)
 
 
-def arrange(program: Program, chosen: Stage | None, overlap: bool = True) -> Layout:
+def _with_more_scratch(found: Layout, ram: int | None) -> Layout:
+    """Give operators more scratch memory as long as no more memory is needed, or allowed."""
+    allowed = max(found.peak, ram or 0)
+    for operator in sorted(found.program.operators, key=found.program.macs, reverse=True):
+        more = operator.most_scratch(found.program.shapes(operator))
+        while more > found.scratch_bytes[operator.name]:
+            wanted = found.scratch_bytes | {operator.name: more}
+            candidate = arrange(found.program, found.stage, scratch=wanted)
+            if candidate.peak <= allowed:
+                found = candidate
+            more //= 2
+    return found
+
+
+def arrange(
+    program: Program,
+    chosen: Stage | None,
+    overlap: bool = True,
+    scratch: dict[str, int] | None = None,
+) -> Layout:
     """Plan the memory of a program whose first operators are `chosen` to run patch by patch.
 
     overlap  let results overlap inputs that are no longer read; without it only elementwise
              operators work in place
+    scratch  bytes for each operator; what they need at least without it
     """
+    if scratch is None:
+        scratch = {o.name: o.scratch(program.shapes(o)) for o in program.operators}
     blocks = _Blocks(program, chosen, overlap)
-    return Layout(program, chosen, plan(blocks.made()))
+    return Layout(program, chosen, plan(blocks.made(scratch)), scratch)
 
 
 def _size(program: Program, chosen: Stage | None, name: str) -> tuple[int, int]:
@@ -121,7 +151,7 @@ class _Blocks:
         self.moments = self.events + len(program.operators) - self.length + 2
         self.last_read = self._last_reads()
 
-    def made(self) -> list[Block]:
+    def made(self, scratch: dict[str, int]) -> list[Block]:
         """One block a tensor, one for the scratch memory of each operator that needs some."""
         program = self.program
         makers = {operator.output: i for i, operator in enumerate(program.operators)}
@@ -135,7 +165,7 @@ class _Blocks:
             size = whole // (shape[0] * shape[1]) * height * width
             blocks.append(Block(name, size, self._alive(name, makers.get(name)), allowed))
         for index, operator in enumerate(program.operators):
-            size = operator.scratch(program.shapes(operator))
+            size = scratch[operator.name]
             if size:
                 blocks.append(Block(SCRATCH + operator.name, size, self._busy(index)))
         return blocks

@@ -16,6 +16,7 @@ from sdiwm_model.export.compiler.graph import Shape, Window
 
 BYTES = {"uint8": 1, "int8": 1, "int16": 2}
 LIMITS = {"uint8": (-128, 127), "int8": (-128, 127), "int16": (-32768, 32767)}
+MOST_COLUMNS = 10240  # bytes beyond which a convolution gains nothing from more scratch memory
 Array = NDArray[Any]
 
 
@@ -75,6 +76,10 @@ class Operator:
         """Bytes of memory needed while it runs, for any kernel; `shapes`: inputs, then output."""
         return 0
 
+    def most_scratch(self, shapes: list[Shape]) -> int:
+        """Bytes of memory with which it runs fastest."""
+        return self.scratch(shapes)
+
 
 @dataclass(frozen=True, eq=False)
 class Windowed(Operator):
@@ -113,8 +118,17 @@ class Convolution(Windowed):
         return shape[0] * shape[1] * self.weight.size
 
     def scratch(self, shapes: list[Shape]) -> int:
-        """Two columns of the window in 16 bits and one in 8."""
-        return 5 * (int(np.prod(self.weight.shape[1:])) + 16)
+        """Columns and sums of four places, as kernels/nn/dsp and mve lay them out."""
+        depth = int(np.prod(self.weight.shape[1:]))
+        wide, narrow = -(-depth // 8) * 8, -(-depth // 16) * 16
+        return max(4 * wide + 2 * (4 * wide + 16) + 64, 2 * (narrow + 48) + 16)
+
+    def most_scratch(self, shapes: list[Shape]) -> int:
+        """The same for a whole row, or what fits into MOST_COLUMNS."""
+        depth, pairs = int(np.prod(self.weight.shape[1:])), -(-shapes[1][1] // 2)
+        wide = -(-depth // 8) * 8
+        wanted = 4 * wide + pairs * (4 * wide + 16) + 64
+        return max(min(wanted, MOST_COLUMNS), self.scratch(shapes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +138,10 @@ class Depthwise(Convolution):
     def scratch(self, shapes: list[Shape]) -> int:
         """One place of padding."""
         return shapes[0][2] + 16
+
+    def most_scratch(self, shapes: list[Shape]) -> int:
+        """No more than it needs."""
+        return self.scratch(shapes)
 
 
 @dataclass(frozen=True, eq=False)

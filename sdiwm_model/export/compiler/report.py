@@ -73,7 +73,7 @@ def _operator(layout: Layout, operator: Operator, index: int) -> dict[str, Any]:
         "output": operator.output,
         "macs": program.macs(operator),
         "constant_bytes": sum(a.nbytes for a in operator.arrays().values()),
-        "scratch_bytes": operator.scratch(program.shapes(operator)),
+        "scratch_bytes": layout.scratch_bytes[operator.name],
         "patched": bool(layout.stage and index < layout.stage.length),
     }
 

@@ -1,5 +1,6 @@
 // Windows of output places as columns of 16-bit numbers, in the order in which SXTB16 widens.
 //
+// Columns of two places alternate word by word, and so do weights of two channels.
 // Four numbers x0 x1 x2 x3 become the words (x0, x2) and (x1, x3): what SXTB16 and SXTB16 with a
 // rotation by 8 make of four bytes. Weights are widened in the same way, so their products meet.
 #pragma once
@@ -34,17 +35,36 @@ static inline uint32_t odd_bytes(uint32_t x) {
 static inline uint32_t flip_of(const uint8_t*) { return 0x80808080u; }
 static inline uint32_t flip_of(const int8_t*) { return 0; }
 
-// n bytes, a multiple of four -> n / 2 words; two of them, then `step` - 2 that belong to others.
+// n bytes, a multiple of four -> n / 2 words, every other word of `to`.
 template <class In>
-static inline uint32_t* widen(const In* from, int32_t n, uint32_t* to, int32_t step) {
+static inline uint32_t* widen(const In* from, int32_t n, uint32_t* to) {
   const uint32_t flip = flip_of(from);
-  for (int32_t i = 0; i < n; i += 4) {
-    const uint32_t word = load_word(from + i) ^ flip;
+  const In* end = from + n;
+  for (; from + 8 <= end; from += 8, to += 8) {
+    const uint32_t first = load_word(from) ^ flip, second = load_word(from + 4) ^ flip;
+    to[0] = even_bytes(first);
+    to[2] = odd_bytes(first);
+    to[4] = even_bytes(second);
+    to[6] = odd_bytes(second);
+  }
+  for (; from < end; from += 4, to += 4) {
+    const uint32_t word = load_word(from) ^ flip;
     to[0] = even_bytes(word);
-    to[1] = odd_bytes(word);
-    to += step;
+    to[2] = odd_bytes(word);
   }
   return to;
+}
+
+// n bytes as int8.
+template <class In>
+static inline void copy(const In* from, int32_t n, int8_t* to) {
+  const uint32_t flip = flip_of(from);
+  int32_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const uint32_t word = load_word(from + i) ^ flip;
+    memcpy(to + i, &word, 4);
+  }
+  for (; i < n; ++i) to[i] = static_cast<int8_t>(seen(from[i]));
 }
 
 // Columns are padded with zeros to this: what the kernels take in one round.
@@ -56,16 +76,14 @@ static inline void collect(const Layer& layer, const In* const* rows, int32_t x,
   const Window& window = layer.window;
   const int32_t channels = layer.in_channels;
   const int32_t left = x * window.stride_x - window.pad_left;
-  const int8_t flip = static_cast<int8_t>(flip_of(static_cast<const In*>(nullptr)));
   for (int32_t ky = 0; ky < window.kernel_height; ++ky) {
     for (int32_t kx = 0; kx < window.kernel_width; ++kx, to += channels) {
       const int32_t at = left + kx * window.dilation_x;
       if (rows[ky] == nullptr || at < 0 || at >= layer.in_width) {
         memset(to, layer.padding, static_cast<uint32_t>(channels));
-        continue;
+      } else {
+        copy(rows[ky] + at * channels, channels, to);
       }
-      const In* from = rows[ky] + at * channels;
-      for (int32_t c = 0; c < channels; ++c) to[c] = static_cast<int8_t>(from[c] ^ flip);
     }
   }
 }
@@ -74,17 +92,7 @@ static inline void collect(const Layer& layer, const In* const* rows, int32_t x,
 template <class In>
 static inline void collect_runs(const In* const* rows, int32_t height, int32_t start, int32_t run,
                                 int8_t* to) {
-  const uint32_t flip = flip_of(rows[0]);
-  for (int32_t ky = 0; ky < height; ++ky) {
-    const In* from = rows[ky] + start;
-    int32_t i = 0;
-    for (; i + 4 <= run; i += 4) {
-      const uint32_t word = load_word(from + i) ^ flip;
-      memcpy(to + i, &word, 4);
-    }
-    for (; i < run; ++i) to[i] = static_cast<int8_t>(from[i] ^ static_cast<int32_t>(flip & 255));
-    to += run;
-  }
+  for (int32_t ky = 0; ky < height; ++ky, to += run) copy(rows[ky] + start, run, to);
 }
 
 // Whether the window of column `x` lies inside its rows, each a run of neighbours.
@@ -101,20 +109,20 @@ static inline bool in_runs(const Layer& layer, const In* const* rows, int32_t x)
   return true;
 }
 
-// The window of output column `x`, widened into `to`; `bytes` is for columns that are not in runs
-// of a multiple of four.
+// The window of output column `x`, widened into every other word of `to`; `bytes` is for columns
+// that are not in runs of a multiple of four.
 template <class In>
 static inline void widened_column(const Layer& layer, const In* const* rows, int32_t x,
-                                  int32_t depth, int8_t* bytes, uint32_t* to, int32_t step) {
+                                  int32_t depth, int8_t* bytes, uint32_t* to) {
   const Window& window = layer.window;
   const int32_t run = window.kernel_width * layer.in_channels;
   const bool runs = in_runs(layer, rows, x);
   const int32_t start = (x * window.stride_x - window.pad_left) * layer.in_channels;
   if (runs && run % 4 == 0) {
     for (int32_t ky = 0; ky < window.kernel_height; ++ky) {
-      to = widen(rows[ky] + start, run, to, step);
+      to = widen(rows[ky] + start, run, to);
     }
-    if (depth % 8) to[0] = to[1] = 0;
+    if (depth % 8) to[0] = to[2] = 0;
     return;
   }
   if (runs) {
@@ -123,7 +131,7 @@ static inline void widened_column(const Layer& layer, const In* const* rows, int
     collect(layer, rows, x, bytes);
   }
   for (int32_t i = depth; i < padded_depth(depth); ++i) bytes[i] = 0;
-  widen(bytes, padded_depth(depth), to, step);
+  widen(bytes, padded_depth(depth), to);
 }
 
 }  // namespace nn

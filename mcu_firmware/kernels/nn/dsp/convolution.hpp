@@ -1,10 +1,11 @@
 // One row of a convolution with 16-bit products, two at a time (SMLAD).
 //
-// Two places by two output channels: four sums, so that each widened weight and each number of a
-// column is used twice. Thirty-two multiply-accumulates take 16 SMLAD, 12 loads and 8 SXTB16; a
-// Cortex-M7 starts one SMLAD a cycle and another instruction beside it. llvm-mca finds 25 cycles
-// for 32: weights must be loaded and widened before their use, and no register is left to do that
-// earlier. Written in assembly because compilers run out of registers: fourteen are in use.
+// Two places by two output channels: four sums, so that each weight and each number of a column is
+// used twice. Weights of a pair of channels are widened to 16 bits once for several places. Thirty-two
+// multiply-accumulates take 16 SMLAD and 16 loads; a Cortex-M7 starts one SMLAD a cycle and a load
+// beside it, so the bound is 2 multiply-accumulates a cycle; llvm-mca finds 20 cycles for 32, since
+// loads that move their pointer issue alone. Written in assembly because compilers run out of
+// registers: fourteen are in use.
 #pragma once
 
 #include <stdint.h>
@@ -16,96 +17,87 @@ namespace sdiwm {
 namespace nn {
 
 struct TwoByTwo {
-  int32_t a, b, c, d;  // places of the first channel, of the second
+  int32_t a, b, c, d;  // both places of the first channel, of the second
 };
 
-// sums += weights of both channels . columns[n][place][2 words], for n rounds of eight numbers.
-static inline __attribute__((always_inline)) void accumulate(const int8_t* first,
-                                                             const int8_t* second,
-                                                             const uint32_t* columns, int32_t n,
-                                                             TwoByTwo& sums) {
-  uint32_t w, odd, x0, x1, y0, y1;
+// sums += weights[n][channel] . columns[n][place], words of two numbers each, for `rounds` of four n.
+static inline __attribute__((always_inline)) void accumulate(const uint32_t* weights,
+                                                             const uint32_t* columns,
+                                                             int32_t rounds, TwoByTwo& sums) {
+  uint32_t w0, w1, v0, v1, x, y, z;
   asm volatile(
-      "ldr %[x0], [%[u]]\n\t"
-      "ldr %[w], [%[p]]\n\t"
+      "ldr %[w0], [%[p]]\n\t"
+      "ldr %[x], [%[u]]\n\t"
+      "ldr %[w1], [%[p], #4]\n\t"
       "1:\n\t"
-      "sxtb16 %[odd], %[w], ror #8\n\t"
-      "ldr %[y0], [%[u], #8]\n\t"
-      "sxtb16 %[w], %[w]\n\t"
-      "ldr %[x1], [%[u], #4]\n\t"
-      "smlad %[a], %[w], %[x0], %[a]\n\t"
-      "ldr %[y1], [%[u], #12]\n\t"
-      "smlad %[b], %[w], %[y0], %[b]\n\t"
-      "smlad %[b], %[odd], %[y1], %[b]\n\t"
-      "ldr %[w], [%[q]]\n\t"
-      "smlad %[a], %[odd], %[x1], %[a]\n\t"
-      "sxtb16 %[odd], %[w], ror #8\n\t"
-      "smlad %[d], %[odd], %[y1], %[d]\n\t"
-      "sxtb16 %[w], %[w]\n\t"
-      "smlad %[c], %[odd], %[x1], %[c]\n\t"
-      "ldr %[x1], [%[u], #20]\n\t"
-      "smlad %[c], %[w], %[x0], %[c]\n\t"
-      "smlad %[d], %[w], %[y0], %[d]\n\t"
-      "ldr %[x0], [%[u], #16]\n\t"
-      "ldr %[w], [%[p], #4]\n\t"
-      "sxtb16 %[odd], %[w], ror #8\n\t"
-      "sxtb16 %[w], %[w]\n\t"
-      "ldr %[y0], [%[u], #24]\n\t"
-      "smlad %[a], %[w], %[x0], %[a]\n\t"
-      "ldr %[y1], [%[u], #28]\n\t"
-      "smlad %[a], %[odd], %[x1], %[a]\n\t"
-      "smlad %[b], %[w], %[y0], %[b]\n\t"
-      "ldr %[w], [%[q], #4]\n\t"
-      "smlad %[b], %[odd], %[y1], %[b]\n\t"
-      "sxtb16 %[odd], %[w], ror #8\n\t"
-      "smlad %[d], %[odd], %[y1], %[d]\n\t"
-      "sxtb16 %[w], %[w]\n\t"
-      "smlad %[c], %[odd], %[x1], %[c]\n\t"
-      "add %[u], %[u], #32\n\t"
-      "smlad %[c], %[w], %[x0], %[c]\n\t"
+      "smlad %[a], %[w0], %[x], %[a]\n\t"
+      "ldr %[y], [%[u], #4]\n\t"
+      "ldr %[z], [%[u], #8]\n\t"
+      "smlad %[b], %[w0], %[y], %[b]\n\t"
+      "ldr %[v0], [%[p], #8]\n\t"
+      "smlad %[c], %[w1], %[x], %[c]\n\t"
+      "ldr %[v1], [%[p], #12]\n\t"
+      "smlad %[d], %[w1], %[y], %[d]\n\t"
+      "smlad %[c], %[v1], %[z], %[c]\n\t"
+      "ldr %[w1], [%[p], #20]\n\t"
+      "ldr %[w0], [%[p], #16]\n\t"
+      "ldr %[y], [%[u], #12]\n\t"
+      "smlad %[a], %[v0], %[z], %[a]\n\t"
+      "smlad %[b], %[v0], %[y], %[b]\n\t"
+      "ldr %[x], [%[u], #16]\n\t"
+      "smlad %[d], %[v1], %[y], %[d]\n\t"
+      "ldr %[y], [%[u], #20]\n\t"
+      "smlad %[a], %[w0], %[x], %[a]\n\t"
+      "ldr %[v1], [%[p], #28]\n\t"
+      "smlad %[c], %[w1], %[x], %[c]\n\t"
+      "ldr %[v0], [%[p], #24]\n\t"
+      "smlad %[b], %[w0], %[y], %[b]\n\t"
+      "ldr %[z], [%[u], #24]\n\t"
+      "smlad %[d], %[w1], %[y], %[d]\n\t"
+      "smlad %[c], %[v1], %[z], %[c]\n\t"
+      "ldr %[y], [%[u], #28]\n\t"
+      "ldr %[w0], [%[p], #32]!\n\t"
+      "ldr %[x], [%[u], #32]!\n\t"
+      "smlad %[a], %[v0], %[z], %[a]\n\t"
+      "ldr %[w1], [%[p], #4]\n\t"
+      "smlad %[d], %[v1], %[y], %[d]\n\t"
       "subs %[n], %[n], #1\n\t"
-      "add %[p], %[p], #8\n\t"
-      "add %[q], %[q], #8\n\t"
-      "smlad %[d], %[w], %[y0], %[d]\n\t"
-      "ldr %[x0], [%[u]]\n\t"
-      "ldr %[w], [%[p]]\n\t"
+      "smlad %[b], %[v0], %[y], %[b]\n\t"
       "bne 1b"
-      : [a] "+r"(sums.a), [b] "+r"(sums.b), [c] "+r"(sums.c), [d] "+r"(sums.d), [w] "=&r"(w),
-        [odd] "=&r"(odd), [x0] "=&r"(x0), [x1] "=&r"(x1), [y0] "=&r"(y0), [y1] "=&r"(y1),
-        [p] "+r"(first), [q] "+r"(second), [u] "+r"(columns), [n] "+r"(n)
+      : [a] "+r"(sums.a), [b] "+r"(sums.b), [c] "+r"(sums.c), [d] "+r"(sums.d), [w0] "=&r"(w0),
+        [w1] "=&r"(w1), [v0] "=&r"(v0), [v1] "=&r"(v1), [x] "=&r"(x), [y] "=&r"(y), [z] "=&r"(z),
+        [p] "+r"(weights), [u] "+r"(columns), [n] "+r"(rounds)
       :
       : "cc", "memory");
 }
 
-// All output channels of two places side by side, from their columns.
-template <class Out>
-static inline void two_places(const Layer& layer, const uint32_t* columns, int32_t depth,
-                              Out* out) {
-  const Finisher finisher(layer);
-  const int32_t channels = layer.out_channels, rounds = padded_depth(depth) / 8;
-  const int8_t* weight = layer.weight;
-  const Scale* scale = layer.scale;
-  for (int32_t o = 0; o + 2 <= channels; o += 2, weight += 2 * depth, scale += 2, out += 2) {
-    TwoByTwo sums = {scale[0].bias, scale[0].bias, scale[1].bias, scale[1].bias};
-    accumulate(weight, weight + depth, columns, rounds, sums);
-    out[0] = finisher.template operator()<Out>(sums.a, scale[0]);
-    out[1] = finisher.template operator()<Out>(sums.c, scale[1]);
-    out[channels] = finisher.template operator()<Out>(sums.b, scale[0]);
-    out[channels + 1] = finisher.template operator()<Out>(sums.d, scale[1]);
-  }
-  if (channels % 2) {
-    TwoByTwo sums = {scale->bias, scale->bias, 0, 0};
-    accumulate(weight, weight, columns, rounds, sums);
-    out[0] = finisher.template operator()<Out>(sums.a, *scale);
-    out[channels] = finisher.template operator()<Out>(sums.b, *scale);
+// sums[pair] of two channels with these biases. Not inlined, as its registers are all taken.
+static __attribute__((noinline)) void sum_pairs(const uint32_t* weights, const uint32_t* columns, int32_t padded,
+                             int32_t pairs, int32_t first_bias, int32_t second_bias,
+                             TwoByTwo* sums) {
+  for (const TwoByTwo* end = sums + pairs; sums < end; ++sums, columns += padded) {
+    TwoByTwo own = {first_bias, first_bias, second_bias, second_bias};
+    accumulate(weights, columns, padded / 8, own);
+    *sums = own;
   }
 }
 
-// sums[channel] += weight_channel . column[n][2 words], for four channels `stride` apart.
+// Places of one channel, whose sums are the first or the last two of every TwoByTwo.
+template <class Out, bool kFull>
+static __attribute__((noinline)) void finish_pairs(const Finisher finisher, const Scale& scale, const int32_t* sums,
+                                int32_t pairs, int32_t channels, Out* out) {
+  const int32_t shift = scale.shift, multiplier = scale.multiplier;
+  for (const int32_t* end = sums + 4 * pairs; sums < end; sums += 4, out += 2 * channels) {
+    out[0] = finisher.template finish<Out, kFull>(sums[0], shift, multiplier);
+    out[channels] = finisher.template finish<Out, kFull>(sums[1], shift, multiplier);
+  }
+}
+
+// sums[channel] += weight_channel . column[n][2 words, 2 unused], for four channels `stride` apart.
 static inline void four_channels(const int8_t* weight, int32_t stride, const uint32_t* column,
                                  int32_t groups, int32_t (&sums)[4]) {
   for (int32_t n = 0; n < groups; ++n) {
-    const uint32_t even = column[2 * n], odd = column[2 * n + 1];
+    const uint32_t even = column[4 * n], odd = column[4 * n + 2];
 #pragma GCC unroll 4
     for (int32_t c = 0; c < 4; ++c) {
       const uint32_t w = load_word(weight + c * stride + 4 * n);
@@ -117,9 +109,10 @@ static inline void four_channels(const int8_t* weight, int32_t stride, const uin
 
 // All output channels of one place, from its column; the last four may be done twice.
 template <class Out>
-static inline void one_place(const Layer& layer, const uint32_t* column, int32_t depth, Out* out) {
+static inline void one_place(const Layer& layer, const uint32_t* column, int32_t padded,
+                             int32_t depth, Out* out) {
   const Finisher finisher(layer);
-  const int32_t channels = layer.out_channels, groups = padded_depth(depth) / 4;
+  const int32_t channels = layer.out_channels, groups = padded / 4;
   const int32_t step = channels < 4 ? 1 : 4;
   for (int32_t o = 0; o < channels; o += step) {
     const int32_t first = o + step <= channels ? o : channels - step;
@@ -127,29 +120,55 @@ static inline void one_place(const Layer& layer, const uint32_t* column, int32_t
     four_channels(layer.weight + first * depth, step == 4 ? depth : 0, column, groups, sums);
     for (int32_t k = first; k < first + step; ++k) {
       const Scale& scale = layer.scale[k];
-      out[k] = finisher.template operator()<Out>(sums[k - first] + scale.bias, scale);
+      out[k] = finisher.template finish<Out>(sums[k - first] + scale.bias, scale.shift, scale.multiplier);
     }
   }
 }
 
-// scratch: two columns of 16-bit numbers and one of bytes.
+// Pairs of places whose columns are in memory at a time: of a row as few parts as scratch holds.
+static inline int32_t pairs_at_a_time(const Layer& layer, int32_t padded) {
+  const int32_t most = (layer.scratch - 4 * padded - 64) / (4 * padded + 16);
+  const int32_t pairs = layer.out_width / 2;
+  const int32_t parts = (pairs + most - 1) / most;
+  return parts > 0 ? (pairs + parts - 1) / parts : 0;
+}
+
+// scratch: weights of two channels in 16 bits, sums and columns of some pairs of places.
 template <class In, class Out>
 static inline void convolution_row(const Layer& layer, const In* const* rows, Out* out,
                                    int16_t* scratch) {
+  const Finisher finisher(layer);
+  const auto finish =
+      finisher.full<Out>() ? finish_pairs<Out, true> : finish_pairs<Out, false>;
   const int32_t depth =
       layer.window.kernel_height * layer.window.kernel_width * layer.in_channels;
-  uint32_t* columns = reinterpret_cast<uint32_t*>(scratch);
-  int8_t* bytes = reinterpret_cast<int8_t*>(columns + padded_depth(depth) + 4);
+  const int32_t padded = padded_depth(depth), channels = layer.out_channels;
+  uint32_t* weights = reinterpret_cast<uint32_t*>(scratch);
+  const int32_t whole = pairs_at_a_time(layer, padded);
+  TwoByTwo* sums = reinterpret_cast<TwoByTwo*>(weights + padded + 4);
+  uint32_t* columns = reinterpret_cast<uint32_t*>(sums + whole);
+  int8_t* bytes = reinterpret_cast<int8_t*>(weights);
   int32_t x = 0;
-  for (; x + 2 <= layer.out_width; x += 2) {
-    widened_column(layer, rows, x, depth, bytes, columns, 4);
-    widened_column(layer, rows, x + 1, depth, bytes, columns + 2, 4);
-    two_places(layer, columns, depth, out);
-    out += 2 * layer.out_channels;
+  while (x + 2 <= layer.out_width) {
+    const int32_t left = (layer.out_width - x) / 2, pairs = left < whole ? left : whole;
+    for (int32_t i = 0; i < 2 * pairs; ++i) {
+      uint32_t* to = columns + (i / 2) * padded + i % 2;
+      widened_column(layer, rows, x + i, depth, bytes, to);
+    }
+    for (int32_t o = 0; o < channels; o += 2) {
+      const int32_t next = o + 1 < channels ? o + 1 : o;  // the last one alone is done twice
+      widen(layer.weight + o * depth, padded, weights);
+      widen(layer.weight + next * depth, padded, weights + 1);
+      sum_pairs(weights, columns, padded, pairs, layer.scale[o].bias, layer.scale[next].bias, sums);
+      Out* to = out + x * channels;
+      finish(finisher, layer.scale[o], &sums->a, pairs, channels, to + o);
+      finish(finisher, layer.scale[next], &sums->c, pairs, channels, to + next);
+    }
+    x += 2 * pairs;
   }
   if (x < layer.out_width) {
-    widened_column(layer, rows, x, depth, bytes, columns, 2);
-    one_place(layer, columns, depth, out);
+    widened_column(layer, rows, x, depth, bytes, columns);
+    one_place(layer, columns, padded, depth, out + x * channels);
   }
 }
 
@@ -164,10 +183,10 @@ static inline void convolution_row(const Layer& layer, const int16_t* const* row
     for (int32_t i = 0; i < 4 && k + i < depth; ++i) {
       x[i] = static_cast<uint16_t>(rows[0][k + i]);
     }
-    column[k / 2] = x[0] | static_cast<uint32_t>(x[2]) << 16;
-    column[k / 2 + 1] = x[1] | static_cast<uint32_t>(x[3]) << 16;
+    column[k] = x[0] | static_cast<uint32_t>(x[2]) << 16;
+    column[k + 2] = x[1] | static_cast<uint32_t>(x[3]) << 16;
   }
-  one_place(layer, column, depth, out);
+  one_place(layer, column, padded_depth(depth), depth, out);
 }
 
 }  // namespace nn

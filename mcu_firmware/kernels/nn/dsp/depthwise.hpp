@@ -47,7 +47,8 @@ static inline void depthwise_row(const Layer& layer, const In* const* rows, Out*
       int32_t sums[4] = {layer.scale[c].bias, layer.scale[c + 1].bias, layer.scale[c + 2].bias, layer.scale[c + 3].bias};
       four_taps(tap, count, c, layer.weight + c, channels, sums);
       for (int32_t i = 0; i < 4; ++i) {
-        out[c + i] = finisher.template operator()<Out>(sums[i], layer.scale[c + i]);
+        const Scale& scale = layer.scale[c + i];
+        out[c + i] = finisher.template finish<Out>(sums[i], scale.shift, scale.multiplier);
       }
     }
     for (; c < channels; ++c) {

@@ -1,4 +1,4 @@
-// Sums -> integers in eight instructions each.
+// Sums -> integers in six instructions each.
 #pragma once
 
 #include <stdint.h>
@@ -23,13 +23,19 @@ struct Finisher {
   explicit Finisher(const Layer& layer)
       : offset(16384 + layer.zero * 32768), low(layer.low), high(layer.high) {}
 
+  // Whether every integer of the type may come out.
   template <class Out>
-  Out operator()(int32_t sum, const Scale& scale) const {
-    const int32_t y = (saturate<16>(sum >> scale.shift) * scale.multiplier + offset) >> 15;
-    if (low <= -(1 << (8 * sizeof(Out) - 1)) && high >= (1 << (8 * sizeof(Out) - 1)) - 1) {
-      return static_cast<Out>(saturate<8 * sizeof(Out)>(y));
-    }
-    return static_cast<Out>(clamp(y, low, high));
+  bool full() const {
+    return high - low == (1 << (8 * sizeof(Out))) - 1;
+  }
+
+  // `sum` includes the bias.
+  template <class Out, bool kFull = false>
+  Out finish(int32_t sum, int32_t shift, int32_t multiplier) const {
+    int32_t y = (saturate<16>(sum >> shift) * multiplier + offset) >> 15;
+    y = saturate<8 * sizeof(Out)>(y);
+    if (!kFull) y = clamp(y, low, high);
+    return static_cast<Out>(y);
   }
 };
 

@@ -7,114 +7,90 @@
 
 #include <arm_mve.h>
 #include <stdint.h>
-#include <string.h>
 
+#include "columns.hpp"
 #include "finish.hpp"
 
 namespace sdiwm {
 namespace nn {
 
-// The window of output column `x` as int8, padded with zeros to a multiple of sixteen.
-template <class In>
-static inline void column(const Layer& layer, const In* const* rows, int32_t x, int8_t* to) {
-  const Window& window = layer.window;
-  const int32_t channels = layer.in_channels;
-  const int32_t left = x * window.stride_x - window.pad_left;
-  const bool run = window.dilation_x == 1 && left >= 0 &&
-                   left + window.kernel_width <= layer.in_width;
-  const int32_t pieces = run ? 1 : window.kernel_width;
-  const int32_t length = run ? window.kernel_width * channels : channels;
-  const uint8x16_t flip = vdupq_n_u8(static_cast<uint8_t>(-seen(In{0})));
-  for (int32_t ky = 0; ky < window.kernel_height; ++ky) {
-    for (int32_t kx = 0; kx < pieces; ++kx) {
-      const int32_t at = left + kx * window.dilation_x;
-      const bool inside = rows[ky] != nullptr && at >= 0 && at < layer.in_width;
-      for (int32_t i = 0; i < length; i += 16, to += 16) {
-        const mve_pred16_t lanes = vctp8q(static_cast<uint32_t>(length - i));
-        if (inside) {
-          const uint8_t* from =
-              reinterpret_cast<const uint8_t*>(rows[ky] + at * channels) + i;
-          vstrbq_p_u8(reinterpret_cast<uint8_t*>(to), veorq_u8(vldrbq_z_u8(from, lanes), flip),
-                      lanes);
-        } else {
-          vstrbq_p_s8(to, vdupq_n_s8(static_cast<int8_t>(layer.padding)), lanes);
-        }
-      }
-      to += length - ((length + 15) & ~15);
-    }
-  }
-  vstrbq_s8(to, vdupq_n_s8(0));
-}
+constexpr int32_t kAtATime = 12;  // output channels whose sums are in memory
 
-// sums[place][channel] = weight_channel . column_place over `vectors` times sixteen numbers. In
+// sums[place][0 ... 2] = three rows of weights . columns[place], for `pairs` pairs of places. In
 // assembly, since compilers put addresses on the stack; sums of VMLAVA are in even registers.
-static inline void three_by_two(const int8_t* w0, const int8_t* w1, const int8_t* w2,
-                                const int8_t* x, const int8_t* y, int32_t vectors,
-                                int32_t (*sums)[12]) {
-  int32_t a0 = 0, a1 = 0, a2 = 0, b0 = 0, b1 = 0, b2 = 0;
-  asm volatile(
-      "dls lr, %[n]\n\t"
-      "1:\n\t"
-      "vldrb.u8 q0, [%[x]], #16\n\t"
-      "vldrb.u8 q2, [%[w0]], #16\n\t"
-      "vmlava.s8 %[a0], q0, q2\n\t"
-      "vldrb.u8 q1, [%[y]], #16\n\t"
-      "vmlava.s8 %[b0], q1, q2\n\t"
-      "vldrb.u8 q3, [%[w1]], #16\n\t"
-      "vmlava.s8 %[a1], q0, q3\n\t"
-      "vldrb.u8 q2, [%[w2]], #16\n\t"
-      "vmlava.s8 %[b1], q1, q3\n\t"
-      "vmlava.s8 %[a2], q0, q2\n\t"
-      "vmlava.s8 %[b2], q1, q2\n\t"
-      "le lr, 1b"
-      : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1),
-        [b2] "+Te"(b2), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2), [x] "+r"(x), [y] "+r"(y)
-      : [n] "r"(vectors)
-      : "memory", "lr", "q0", "q1", "q2", "q3");
-  sums[0][0] = a0;
-  sums[0][1] = a1;
-  sums[0][2] = a2;
-  sums[1][0] = b0;
-  sums[1][1] = b1;
-  sums[1][2] = b2;
-}
-
-// All output channels of two places, which may be one and the same.
-template <class Out>
-static inline void two_places(const Layer& layer, const int8_t* x, const int8_t* y, int32_t depth,
-                              Out* out_x, Out* out_y) {
-  const int32_t channels = layer.out_channels, vectors = (depth + 15) / 16;
-  alignas(16) int32_t sums[2][12];
-  for (int32_t first = 0; first < channels; first += 12) {
-    const int32_t count = channels - first < 12 ? channels - first : 12;
-    for (int32_t o = 0; o < count; o += 3) {
-      const int8_t* w0 = layer.weight + (first + o) * depth;
-      const int8_t* w1 = o + 1 < count ? w0 + depth : w0;
-      const int8_t* w2 = o + 2 < count ? w1 + depth : w0;
-      three_by_two(w0, w1, w2, x, y, vectors, reinterpret_cast<int32_t(*)[12]>(&sums[0][o]));
-    }
-    for (int32_t o = 0; o < count; o += 4) {
-      const int32_t n = count - o < 4 ? count - o : 4;
-      finish_four(layer, first + o, n, vldrwq_s32(&sums[0][o]), out_x + first + o);
-      finish_four(layer, first + o, n, vldrwq_s32(&sums[1][o]), out_y + first + o);
-    }
+static __attribute__((noinline)) void sum_pairs(const int8_t* const (&weights)[3],
+                                                const int8_t* columns, int32_t padded,
+                                                int32_t pairs, int32_t* sums) {
+  for (; pairs > 0; --pairs, columns += 2 * padded, sums += 2 * kAtATime) {
+    const int8_t *w0 = weights[0], *w1 = weights[1], *w2 = weights[2];
+    const int8_t *x = columns, *y = columns + padded;
+    int32_t a0 = 0, a1 = 0, a2 = 0, b0 = 0, b1 = 0, b2 = 0;
+    asm volatile(
+        "dls lr, %[n]\n\t"
+        "1:\n\t"
+        "vldrb.u8 q0, [%[x]], #16\n\t"
+        "vldrb.u8 q2, [%[w0]], #16\n\t"
+        "vmlava.s8 %[a0], q0, q2\n\t"
+        "vldrb.u8 q1, [%[y]], #16\n\t"
+        "vmlava.s8 %[b0], q1, q2\n\t"
+        "vldrb.u8 q3, [%[w1]], #16\n\t"
+        "vmlava.s8 %[a1], q0, q3\n\t"
+        "vldrb.u8 q2, [%[w2]], #16\n\t"
+        "vmlava.s8 %[b1], q1, q3\n\t"
+        "vmlava.s8 %[a2], q0, q2\n\t"
+        "vmlava.s8 %[b2], q1, q2\n\t"
+        "le lr, 1b"
+        : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1),
+          [b2] "+Te"(b2), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2), [x] "+r"(x), [y] "+r"(y)
+        : [n] "r"(padded / 16)
+        : "memory", "lr", "q0", "q1", "q2", "q3");
+    sums[0] = a0;
+    sums[1] = a1;
+    sums[2] = a2;
+    sums[kAtATime] = b0;
+    sums[kAtATime + 1] = b1;
+    sums[kAtATime + 2] = b2;
   }
 }
 
-// scratch: two columns of bytes, each padded to sixteen and sixteen more.
+// `count` <= 12 output channels from o on, of `places` places.
+template <class Out>
+static inline void some_channels(const Layer& layer, int32_t o, int32_t count, int32_t depth,
+                                 const int8_t* columns, int32_t padded, int32_t places,
+                                 int32_t* sums, Out* out) {
+  for (int32_t k = 0; k < count; k += 3) {
+    const int8_t* first = layer.weight + (o + k) * depth;
+    const int8_t* second = k + 1 < count ? first + depth : first;
+    const int8_t* weights[3] = {first, second, k + 2 < count ? second + depth : first};
+    sum_pairs(weights, columns, padded, (places + 1) / 2, sums + k);
+  }
+  for (int32_t k = 0; k < count; k += 4) {
+    const int32_t n = count - k < 4 ? count - k : 4;
+    finish_places(layer, o + k, n, sums + k, kAtATime, places, out + o + k, layer.out_channels);
+  }
+}
+
+// scratch: columns of some places and their sums.
 template <class In, class Out>
 static inline void convolution_row(const Layer& layer, const In* const* rows, Out* out,
                                    int16_t* scratch) {
   const int32_t depth =
       layer.window.kernel_height * layer.window.kernel_width * layer.in_channels;
-  int8_t* first = reinterpret_cast<int8_t*>(scratch);
-  int8_t* second = first + ((depth + 15) & ~15) + 16;
-  for (int32_t x = 0; x < layer.out_width; x += 2, out += 2 * layer.out_channels) {
-    const bool both = x + 1 < layer.out_width;
-    column(layer, rows, x, first);
-    if (both) column(layer, rows, x + 1, second);
-    two_places(layer, first, both ? second : first, depth, out,
-               both ? out + layer.out_channels : out);
+  const int32_t padded = (depth + 15) & ~15, width = layer.out_width;
+  const int32_t most = (layer.scratch - 16) / (padded + 4 * kAtATime) & ~1;
+  int32_t* sums = reinterpret_cast<int32_t*>(scratch);
+  for (int32_t x = 0; x < width; x += most) {
+    const int32_t places = width - x < most ? width - x : most;
+    int8_t* columns = reinterpret_cast<int8_t*>(sums + ((places + 1) & ~1) * kAtATime);
+    for (int32_t i = 0; i < places; ++i) {
+      column(layer, rows, x + i, depth, padded, columns + i * padded);
+    }
+    if (places % 2) fill(0, padded, columns + places * padded);
+    for (int32_t o = 0; o < layer.out_channels; o += kAtATime) {
+      const int32_t left = layer.out_channels - o;
+      some_channels(layer, o, left < kAtATime ? left : kAtATime, depth, columns, padded, places,
+                    sums, out + x * layer.out_channels);
+    }
   }
 }
 
@@ -128,15 +104,13 @@ static inline void convolution_row(const Layer& layer, const int16_t* const* row
     alignas(16) int32_t sums[4] = {};
     for (int32_t c = 0; c < n; ++c) {
       const int8_t* weight = layer.weight + (o + c) * depth;
-      int32_t sum = 0;
       for (int32_t k = 0; k < depth; k += 8) {
         const mve_pred16_t lanes = vctp16q(static_cast<uint32_t>(depth - k));
         const int16x8_t w = vldrbq_z_s16(weight + k, lanes);
-        sum = vmladavaq_s16(sum, vldrhq_z_s16(rows[0] + k, lanes), w);
+        sums[c] = vmladavaq_s16(sums[c], vldrhq_z_s16(rows[0] + k, lanes), w);
       }
-      sums[c] = sum;
     }
-    finish_four(layer, o, n, vldrwq_s32(sums), out + o);
+    finish_places(layer, o, n, sums, 4, 1, out + o, layer.out_channels);
   }
 }
 

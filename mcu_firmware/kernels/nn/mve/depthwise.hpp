@@ -22,6 +22,22 @@ static inline int32x4_t seen_four(const uint8_t* x, mve_pred16_t lanes) {
   return vsubq_n_s32(vreinterpretq_s32_u32(vldrbq_z_u32(x, lanes)), 128);
 }
 
+// Channels c ... c + n - 1, n <= 4, of one place; tap[k].
+template <class In, class Out>
+static __attribute__((noinline)) void four_channels(const Layer& layer, const In* const* tap,
+                                                    int32_t count, int32_t c, int32_t n, Out* out) {
+  const Finisher finish(layer, c);
+  const int32_t channels = layer.in_channels;
+  const mve_pred16_t lanes = vctp32q(static_cast<uint32_t>(n));
+  int32x4_t sums = vdupq_n_s32(0);
+  const int8_t* weight = layer.weight + c;
+  for (int32_t k = 0; k < count; ++k, weight += channels) {
+    const int32x4_t w = vldrbq_z_s32(weight, lanes);
+    sums = vaddq_s32(sums, vmulq_s32(seen_four(tap[k] + c, lanes), w));
+  }
+  store_four(out + c, finish(sums), lanes);
+}
+
 // scratch: one place of padding.
 template <class In, class Out>
 static inline void depthwise_row(const Layer& layer, const In* const* rows, Out* out,
@@ -34,14 +50,7 @@ static inline void depthwise_row(const Layer& layer, const In* const* rows, Out*
   for (int32_t x = 0; x < layer.out_width; ++x, out += channels) {
     taps(layer, rows, x, padding, tap);
     for (int32_t c = 0; c < channels; c += 4) {
-      const int32_t n = channels - c < 4 ? channels - c : 4;
-      const mve_pred16_t lanes = vctp32q(static_cast<uint32_t>(n));
-      int32x4_t sums = vdupq_n_s32(0);
-      const int8_t* weight = layer.weight + c;
-      for (int32_t k = 0; k < count; ++k, weight += channels) {
-        sums = vaddq_s32(sums, vmulq_s32(seen_four(tap[k] + c, lanes), vldrbq_z_s32(weight, lanes)));
-      }
-      finish_four(layer, c, n, sums, out + c);
+      four_channels(layer, tap, count, c, channels - c < 4 ? channels - c : 4, out);
     }
   }
 }
