@@ -10,7 +10,7 @@
 
 using namespace sdiwm;
 
-enum Part : uint32_t { kRollout, kHeads, kFuse, kPriorPart, kPlan };
+enum Part : uint32_t { kRollout, kHeads, kFuse, kPriorPart, kPlan, kSteps };
 
 struct Request {
   uint32_t part;
@@ -25,7 +25,7 @@ struct Reply {
   uint32_t checksum;
   uint32_t ticks;
   uint32_t stack_peak;
-  uint32_t workspace_bytes;
+  uint32_t tile;  // candidates that are rolled out together
 };
 
 static Request request;
@@ -135,6 +135,20 @@ static void run_plan(Crc32& crc) {
   }
 }
 
+// `count` model steps of one tile, always with the same actions: for measuring.
+static void run_steps(Crc32& crc) {
+  int16_t z[kTile * model::kLatent];
+  int8_t actions[kTile * model::kAction];
+  for (uint32_t i = 0; i < kTile * model::kLatent; ++i) z[i] = random_latent(i);
+  for (uint32_t i = 0; i < kTile * model::kAction; ++i) actions[i] = random_action(i);
+  StepActions packed_actions;
+  pack_actions(actions, kTile, 1, 0, packed_actions);
+  load_latents(work.tile, z, kTile);
+  for (uint32_t i = 0; i < request.count; ++i) step(work.tile, request.goal, packed_actions);
+  store_latents(work.tile, kTile, model::kLatent, z);
+  crc.add(z, sizeof z);
+}
+
 static void receive(void* to, uint32_t count) {
   uint8_t* bytes = static_cast<uint8_t*>(to);
   for (uint32_t i = 0; i < count;) {
@@ -159,9 +173,10 @@ int main() {
       case kFuse: run_fuse(crc); break;
       case kPriorPart: run_prior(crc); break;
       case kPlan: run_plan(crc); break;
+      case kSteps: run_steps(crc); break;
       default: break;
     }
-    const Reply reply{crc.value(), board::ticks() - began, board::stack_peak(), sizeof(Workspace)};
+    const Reply reply{crc.value(), board::ticks() - began, board::stack_peak(), kTile};
     board::write(reinterpret_cast<const uint8_t*>(&reply), sizeof reply);
   }
 }

@@ -36,14 +36,14 @@ def build_fuzzer(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
     clang = shutil.which("clang++") or shutil.which("clang")
     if clang is None:
         raise SdiwmError(
-            "libFuzzer comes with clang: `sudo apt-get install clang libclang-rt-14-dev` on Debian 12."
+            "libFuzzer comes with clang: `sudo apt-get install clang libclang-rt-14-dev`."
         )
     flags = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
     return _build(clang, "fuzz.cpp", q, model_hash, folder, flags)
 
 
 def fuzz(program: Path, corpus: Path, seconds: int) -> None:
-    """Search for `seconds`, keeping what is found in `corpus`; SdiwmError where something is wrong."""
+    """Search for `seconds`, keeping findings in `corpus`; SdiwmError where one is a fault."""
     corpus.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=20", "-print_final_stats=1"]
     done = subprocess.run([program, *limits, f"-artifact_prefix={corpus.parent}/", corpus])

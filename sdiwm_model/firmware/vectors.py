@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,14 @@ from sdiwm_model.compression.quantised_model import Goal, QuantisedModel
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.codegen import generate
 from sdiwm_model.firmware.boards import Board
+from sdiwm_model.firmware.cycles import Work, measure
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.image import build_image
 from sdiwm_model.planning.protocols import fit_horizon
 from sdiwm_model.runtime.build import sources
 
-PARTS = ("rollout", "heads", "fuse", "prior", "plan")
+PARTS = ("rollout", "heads", "fuse", "prior", "plan", "steps")
+STEPS = 8  # that are measured together
 MAX_CANDIDATES = 64
 MAX_HORIZON = 16
 TIMEOUT_S = 300.0
@@ -33,14 +36,43 @@ _EDGES = np.array(
 )
 
 
+def vector_image(board: Board, model: QuantisedModel) -> Path:
+    """The test program for a model."""
+    generated = generate(model, MAX_CANDIDATES, MAX_HORIZON)
+    return build_image(board, [sources() / "tests" / "vectors.cpp"], generated)
+
+
+def measured_work(
+    board: Board, model: QuantisedModel, goal: Goal, settings: PlannerIntegers
+) -> tuple[dict[str, Work], int]:
+    """Work of a plan, of a fusion and of `STEPS` model steps of a tile, and the tile's candidates.
+
+    Plan and fusion count the drawing of their inputs on the chip, and a checksum.
+    """
+    image = vector_image(board, model)
+    head = bytes(settings) + goal.to_bytes()
+    tile = 0
+
+    def work(part: str, count: int) -> Work:
+        def run(chip: Emulator, times: int) -> None:
+            nonlocal tile
+            request = np.array([PARTS.index(part), 0, count * times, 1], "<u4")
+            chip.write(request.tobytes() + head)
+            tile = int(np.frombuffer(chip.read(16, TIMEOUT_S), "<u4")[3])
+
+        return measure(board, image, run)
+
+    return {"plan": work("plan", 1), "fuse": work("fuse", 1), "steps": work("steps", STEPS)}, tile
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What the chip answers; ticks are of the board's timer, for the part and its inputs."""
+    """What the chip answers; ticks of the board's timer, and how many candidates a tile has."""
 
     checksum: int
     ticks: int
     stack_peak: int
-    workspace_bytes: int
+    tile: int
 
 
 class VectorChip:
@@ -48,9 +80,7 @@ class VectorChip:
 
     def __init__(self, board: Board, model: QuantisedModel) -> None:
         self.model = model
-        generated = generate(model, MAX_CANDIDATES, MAX_HORIZON)
-        image = build_image(board, [sources() / "tests" / "vectors.cpp"], generated)
-        self.chip = Emulator(board, image)
+        self.chip = Emulator(board, vector_image(board, model))
         self._none = PlannerIntegers()
 
     def run(

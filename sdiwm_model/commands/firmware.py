@@ -1,0 +1,162 @@
+"""Build, run, flash and watch the firmware of a microcontroller.
+
+build    compile a bundle's firmware for a board, and say how large it is
+run      build it, start it under QEMU, and talk to it until Ctrl-C
+flash    build it for the STM32H743 and write it with st-flash, STM32_Programmer_CLI or openocd
+monitor  shake hands with a board on a port and show what it counts, once a second
+fuzz     search the frame decoder and the command handler for faults, by libFuzzer
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdiwm_model.errors import SdiwmError
+
+if TYPE_CHECKING:
+    from sdiwm_model.runtime.mcu import McuRuntime
+
+HELP = "build, run, flash and watch the firmware of a microcontroller"
+RAM_BUDGET = 480 * 1024
+FLASH_BUDGET = 512 * 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-parser for each action."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, line in (
+        ("build", "compile a bundle's firmware for a board"),
+        ("run", "start it under QEMU and talk to it until Ctrl-C"),
+        ("flash", "write it to an STM32H743 through its ST-LINK"),
+        ("monitor", "show what a running board counts, once a second, until Ctrl-C"),
+        ("fuzz", "search the command handler for faults"),
+    ):
+        action = actions.add_parser(name, help=line, description=line)
+        action.add_argument("--task", default="reach", help="whose weights")
+        action.add_argument("--model", type=Path, metavar="BUNDLE", help="another bundle")
+        if name in ("build", "run"):
+            action.add_argument("--board", default="mps2-an500", help="board; see mcu_firmware/")
+        if name in ("build", "fuzz"):
+            action.add_argument("--out", type=Path, metavar="PATH", help="where to put the result")
+        if name == "monitor":
+            action.add_argument("--port", required=True, help="device, or socket://HOST:PORT")
+        if name in ("run", "monitor"):
+            action.add_argument("--seconds", type=float, help="stop after this long")
+        if name == "fuzz":
+            action.add_argument("--seconds", type=int, default=600, help="how long")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the chosen action."""
+    if args.action == "build":
+        image = _build(args, args.board)
+        if args.out is not None:
+            import shutil
+
+            shutil.copyfile(image, args.out)
+        print(args.out or image)
+    elif args.action == "run":
+        _watch(args, f"pil:{args.board}")
+    elif args.action == "flash":
+        _flash(_build(args, "stm32h743"))
+    elif args.action == "monitor":
+        _watch(args, args.port)
+    else:
+        _fuzz(args)
+    return 0
+
+
+def _bundle(args: argparse.Namespace) -> tuple[Any, str]:
+    """The quantised model and its hash."""
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.compression.quantised_model import load_engine
+    from sdiwm_model.shipped import bundle_folder
+
+    folder = bundle_folder(args.model, args.task)
+    return load_engine(folder / "engine.safetensors"), read_manifest(folder).model_hash
+
+
+def _build(args: argparse.Namespace, name: str) -> Path:
+    """Build for a board and print what it takes."""
+    from sdiwm_model.firmware.boards import find_board
+    from sdiwm_model.firmware.memory import memory_of
+    from sdiwm_model.firmware.program import build_firmware
+
+    model, model_hash = _bundle(args)
+    board = find_board(name)
+    image = build_firmware(model, model_hash, board)
+    memory = memory_of(image)
+    print(f"{board.name}, model {model_hash}")
+    print(f"  flash  {memory.flash:7d} of {FLASH_BUDGET} bytes")
+    print(f"  RAM    {memory.ram:7d} of {RAM_BUDGET} bytes: data {memory.data}, bss {memory.bss}, "
+          f"stack {memory.stack}")  # fmt: skip
+    return image
+
+
+def _watch(args: argparse.Namespace, port: str) -> None:
+    """Print the board's counters once a second until Ctrl-C."""
+    import time
+
+    from sdiwm_model.runtime.mcu import McuRuntime
+    from sdiwm_model.shipped import bundle_folder
+
+    runtime = McuRuntime(bundle_folder(args.model, args.task), port=port)
+    try:
+        print(f"{runtime.link.board}: handshake done; Ctrl-C ends")
+        end = None if args.seconds is None else time.monotonic() + args.seconds
+        while end is None or time.monotonic() < end:
+            _print_statistics(runtime)
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        runtime.close()
+
+
+def _print_statistics(runtime: McuRuntime) -> None:
+    counted = runtime.link.read_statistics()
+    shown = [f"{name} {value}" for name, value in counted.items() if name != "action" and value]
+    trip = runtime.link.statistics.round_trip_ms[-1]
+    print(f"{', '.join(shown)}; round trip {trip:.2f} ms", flush=True)
+
+
+def _flash(image: Path) -> None:
+    """Write with the first flashing tool on the path."""
+    import shutil
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="sdiwm-flash-") as folder:
+        raw = Path(folder) / "firmware.bin"
+        subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", image, raw], check=True)
+        at = "0x08000000"
+        commands = {
+            "st-flash": ["st-flash", "--reset", "write", str(raw), at],
+            "STM32_Programmer_CLI": [
+                "STM32_Programmer_CLI", "-c", "port=SWD", "-w", str(raw), at, "-v", "-rst",
+            ],
+            "openocd": [
+                "openocd", "-f", "board/st_nucleo_h743zi.cfg",
+                "-c", f"program {raw} {at} verify reset exit",
+            ],
+        }  # fmt: skip
+        for tool, command in commands.items():
+            if shutil.which(tool):
+                if subprocess.run(command).returncode:
+                    raise SdiwmError(f"`{tool}` could not write the chip: check the ST-LINK's USB.")
+                return
+    raise SdiwmError(
+        "No flashing tool was found: install one, `sudo apt-get install stlink-tools` (st-flash) "
+        f"or `sudo apt-get install openocd`, or write {image} with STM32CubeProgrammer."
+    )
+
+
+def _fuzz(args: argparse.Namespace) -> None:
+    from sdiwm_model.firmware.host_tests import build_fuzzer, fuzz
+
+    model, model_hash = _bundle(args)
+    folder = args.out or Path("out/fuzz")
+    folder.mkdir(parents=True, exist_ok=True)
+    fuzz(build_fuzzer(model, model_hash, folder), folder / "corpus", args.seconds)
