@@ -133,14 +133,16 @@ def test_a_prior_and_the_plans_that_it_imitates_need_each_other():
         start("size.prior=16")
 
 
-def test_only_keypoints_can_be_drawn():
-    def start(*settings):
+def test_only_keypoints_of_one_camera_can_be_drawn():
+    def start(spec, *settings):
         config = configure(["picture_weight=1", *settings])
-        check_start(config, size_for(config, SPEC), None)
+        check_start(config, size_for(config, spec), None)
 
-    start()
-    with pytest.raises(SdiwmError, match="'picture_weight' is 1.0, but only keypoints of one"):
-        start("size=student_mobilenet_64")
+    one_camera = replace(SPEC, image=(64, 64, 3))
+    start(one_camera)
+    for spec, size in ((one_camera, "student_mobilenet_64"), (SPEC, "student_64")):
+        with pytest.raises(SdiwmError, match="'picture_weight' is 1.0, but only keypoints of one"):
+            start(spec, f"size={size}")
 
 
 def test_weights_of_another_task_or_width_are_refused_by_name():
