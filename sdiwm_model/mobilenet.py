@@ -36,16 +36,26 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel alone, squeeze and excite, narrow; plus the input if alike."""
+    """Widen, convolve each channel alone, squeeze and excite, narrow; plus the input if alike.
+
+    Without `excite` no place sees more than its window, so that a microcontroller can run it patch
+    by patch.
+    """
 
     def __init__(
-        self, inward: int, outward: int, expansion: int = 1, kernel: int = 3, stride: int = 1
+        self,
+        inward: int,
+        outward: int,
+        expansion: int = 1,
+        kernel: int = 3,
+        stride: int = 1,
+        excite: bool = True,
     ) -> None:
         super().__init__()
         width = expansion * inward
         self.expand = nn.Conv2d(inward, width, 1)
         self.depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width)
-        self.excite = SqueezeExcite(width)
+        self.excite = SqueezeExcite(width) if excite else nn.Identity()
         self.project = nn.Conv2d(width, outward, 1)
         self.residual = stride == 1 and inward == outward
         if self.residual:
