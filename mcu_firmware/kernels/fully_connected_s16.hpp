@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "fixed_point.hpp"
+#include "isa.hpp"
 
 namespace sdiwm {
 
@@ -13,8 +14,7 @@ static inline void fully_connected_s16(const int16_t* x, const int8_t* weight, c
                                        const int32_t* shift, const int16_t* multiplier,
                                        int16_t* y) {
   for (int row = 0; row < M; ++row) {
-    int32_t sum = bias[row];
-    for (int k = 0; k < K; ++k) sum += static_cast<int32_t>(x[k]) * weight[row * K + k];
+    const int32_t sum = dot_s16<K>(x, weight + row * K, bias[row]);
     y[row] = static_cast<int16_t>(requantise(sum, shift[row], multiplier[row]));
   }
 }

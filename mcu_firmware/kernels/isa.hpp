@@ -14,6 +14,7 @@
 #include "avx512vnni/peak.hpp"
 #include "avx512vnni/step.hpp"
 #include "avx512vnni/weighted_sums.hpp"
+#include "portable/dot_s16.hpp"
 
 #elif defined(__AVX2__)
 
@@ -21,6 +22,7 @@
 #define SDIWM_TILE 64
 #include "avx2/head.hpp"
 #include "avx2/step.hpp"
+#include "portable/dot_s16.hpp"
 #include "portable/noise.hpp"
 #include "portable/peak.hpp"
 #include "portable/weighted_sums.hpp"
@@ -29,6 +31,7 @@
 
 #define SDIWM_ISA mve
 #define SDIWM_TILE 8
+#include "mve/dot_s16.hpp"
 #include "mve/head.hpp"
 #include "mve/step.hpp"
 #include "portable/noise.hpp"
@@ -38,6 +41,7 @@
 
 #define SDIWM_ISA dsp
 #define SDIWM_TILE 2
+#include "dsp/dot_s16.hpp"
 #include "dsp/head.hpp"
 #include "dsp/step.hpp"
 #include "portable/noise.hpp"
@@ -47,6 +51,7 @@
 
 #define SDIWM_ISA portable
 #define SDIWM_TILE 64
+#include "portable/dot_s16.hpp"
 #include "portable/head.hpp"
 #include "portable/noise.hpp"
 #include "portable/peak.hpp"

@@ -1,10 +1,10 @@
 // Sums of three rows for two candidates at once, in registers: the loop that all time goes into.
 //
 // A pair of units costs six SMLAD, three loads of weights and two of units: 11 instructions for 12
-// multiply-accumulates. On a Cortex-M7 one SMLAD can start each cycle and a load beside it: the
-// bound is 2 multiply-accumulates a cycle, and llvm-mca finds 7 cycles for 12. Loads come two SMLAD
-// before their use; LDRD would save instructions, not cycles, since it issues alone. Written in
-// assembly because compilers run out of registers: thirteen of fourteen are in use.
+// multiply-accumulates. On a Cortex-M7 one SMLAD can start each cycle and a load beside it: SMLAD
+// bounds, at 2 multiply-accumulates a cycle, and in this order llvm-mca finds just that, 6.0 cycles
+// for 12; in most others 7. LDRD would save instructions, not cycles, since it issues alone. Written
+// in assembly because compilers run out of registers: thirteen of fourteen are in use.
 #pragma once
 
 #include <stdint.h>
@@ -39,30 +39,29 @@ static inline __attribute__((always_inline)) void accumulate(const uint32_t (*we
   static_assert(kPairs <= 80, "the asm statement is longer than its lines say");
   uint32_t w0, w1, w2, u0, u1;
   asm("ldr %[w0], [%[w]]\n\t"
-      "ldr %[u0], [%[u]]\n\t"
       "ldr %[u1], [%[u], #4]\n\t"
+      "ldr %[u0], [%[u]]\n\t"
       "ldr %[w1], [%[w], #4]\n\t"
-      "ldr %[w2], [%[w], #8]\n\t"
       ".set sdiwm_pair, 0\n\t"
       ".rept %c[n]\n\t"
-      "smlad %[a0], %[w0], %[u0], %[a0]\n\t"
       "smlad %[b0], %[w0], %[u1], %[b0]\n\t"
+      "smlad %[a0], %[w0], %[u0], %[a0]\n\t"
       ".if sdiwm_pair + 1 < %c[n]\n\t"
       "ldr %[w0], [%[w], #(sdiwm_pair * 12 + 12)]\n\t"
       ".endif\n\t"
       "smlad %[a1], %[w1], %[u0], %[a1]\n\t"
+      "ldr %[w2], [%[w], #(sdiwm_pair * 12 + 8)]\n\t"
       "smlad %[b1], %[w1], %[u1], %[b1]\n\t"
       ".if sdiwm_pair + 1 < %c[n]\n\t"
       "ldr %[w1], [%[w], #(sdiwm_pair * 12 + 16)]\n\t"
       ".endif\n\t"
-      "smlad %[a2], %[w2], %[u0], %[a2]\n\t"
-      ".if sdiwm_pair + 1 < %c[n]\n\t"
-      "ldr %[u0], [%[u], #(sdiwm_pair * 8 + 8)]\n\t"
-      ".endif\n\t"
       "smlad %[b2], %[w2], %[u1], %[b2]\n\t"
       ".if sdiwm_pair + 1 < %c[n]\n\t"
       "ldr %[u1], [%[u], #(sdiwm_pair * 8 + 12)]\n\t"
-      "ldr %[w2], [%[w], #(sdiwm_pair * 12 + 20)]\n\t"
+      ".endif\n\t"
+      "smlad %[a2], %[w2], %[u0], %[a2]\n\t"
+      ".if sdiwm_pair + 1 < %c[n]\n\t"
+      "ldr %[u0], [%[u], #(sdiwm_pair * 8 + 8)]\n\t"
       ".endif\n\t"
       ".set sdiwm_pair, sdiwm_pair + 1\n\t"
       ".endr" SDIWM_LINES_896
