@@ -231,9 +231,3 @@ def test_what_contradicts_itself_or_the_data_is_refused_before_anything_is_writt
     assert main([*command, *options]) == 2
     assert re.search(f"^sdiwm: error: .*{said}", capsys.readouterr().err)
     assert not out.exists()
-
-
-def test_a_scene_may_be_read_precisely(small_data, tmp_path, miniature, scalars):
-    train([small_data], tmp_path, replace(miniature, precise_scene=True, world_steps=61), seed=0)
-    errors = [v for (name, _), v in sorted(scalars(tmp_path).items()) if name == "world/scene"]
-    assert errors[-1] < errors[0] - 0.2
