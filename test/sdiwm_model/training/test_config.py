@@ -37,8 +37,9 @@ def test_settings_have_the_last_word_over_a_file_and_a_file_over_the_task(tmp_pa
     file.write_text("horizon: 5\nworld_steps: 7\nsize_changes: {latent: 48}\n")
     config = configure(["horizon=6", "size=miniature", "size.head=16"], "push", file)
     assert (config.horizon, config.world_steps, config.size) == (6, 7, "miniature")
-    assert config.size_changes == {"latent": 48, "head": 16}
-    assert config.vision_batch == configure(task="push").vision_batch
+    task = configure(task="push")
+    assert config.size_changes == task.size_changes | {"latent": 48, "head": 16}
+    assert config.elsewhere_span == task.elsewhere_span != configure().elsewhere_span
 
 
 def test_a_file_may_name_the_file_that_it_builds_on(tmp_path):
@@ -51,7 +52,7 @@ def test_a_file_may_name_the_file_that_it_builds_on(tmp_path):
 def test_what_is_written_reads_back_the_same(tmp_path):
     config = configure(["size.channels=[8,8]", "vision_learning_rate=1e-5", "wandb=offline"])
     config.write(tmp_path / "config.yaml")
-    assert configure(task="push", file=tmp_path / "config.yaml") == config
+    assert configure(task="reach_goal_image", file=tmp_path / "config.yaml") == config
 
 
 def test_off_is_a_word_however_yaml_reads_it():
