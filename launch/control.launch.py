@@ -21,10 +21,12 @@ PACKAGE = "sdiwm_ros"
 MODEL_NODES = ("observer", "language_goal", "planner")
 ALL_NODES = ("simulator", *MODEL_NODES)
 
-# argument: (nodes whose parameter of that name it sets, type, description)
+# argument: (nodes whose parameter of that name it sets, type, description); later ones win
 ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
     "task": (ALL_NODES, str, "simulated task, and whose shipped model is loaded"),
     "backend": (MODEL_NODES, str, "what executes the model: torch, onnx or native"),
+    "planner_backend": (("planner",), str, "the same for the planner alone, as in mcu"),
+    "mcu_port": (("planner",), str, "serial port of the microcontroller, for planner_backend:=mcu"),
     "model": (MODEL_NODES, str, "bundle folder, instead of the one shipped for the task"),
     "instruction": (("simulator",), str, "said at the start of every episode, in words"),
     "headless": (("simulator",), bool, "true: no window; false: MuJoCo's viewer"),
@@ -59,7 +61,7 @@ def make_nodes(context: LaunchContext) -> list[Node]:
         text = LaunchConfiguration(name).perform(context)
         if text:
             for node in nodes:
-                changes[node][name] = parse(name, text, kind)
+                changes[node][name.removeprefix(f"{node}_")] = parse(name, text, kind)
     return [
         Node(
             package=PACKAGE,

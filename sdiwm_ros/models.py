@@ -16,6 +16,7 @@ EXECUTED = {
     "torch": ("model.safetensors",),
     "onnx": ("vision.onnx", "fusion.onnx", "step.onnx", "heads.onnx"),
     "native": ("vision.onnx", "engine.safetensors"),
+    "mcu": ("vision.onnx", "engine.safetensors"),
 }
 """The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
 
@@ -23,7 +24,7 @@ RuntimeLoader = Callable[[dict[str, Any]], Runtime]
 
 
 def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
-    """Load what the parameters `model`, `task` and `backend` name.
+    """Load what the parameters `model`, `task`, `backend` and `mcu_port` name.
 
     Raises:
         SdiwmError: unknown task or back end; missing, damaged or foreign bundle.
@@ -31,7 +32,9 @@ def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
     from sdiwm_model.runtime.load import load_runtime
 
     runtime = load_runtime(
-        bundle_folder(parameters["model"], parameters["task"]), parameters["backend"]
+        bundle_folder(parameters["model"], parameters["task"]),
+        parameters["backend"],
+        port=parameters.get("mcu_port") or None,
     )
     check_carried(runtime.manifest)
     return runtime

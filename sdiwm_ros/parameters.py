@@ -50,7 +50,7 @@ Specification = Text | Switch | Number
 MODEL: dict[str, Specification] = {
     "task": Text("Task whose shipped model is loaded where `model` is empty."),
     "model": Text("Bundle folder (model.json and its files); empty: the one shipped."),
-    "backend": Text("What executes the model: torch, onnx or native."),
+    "backend": Text("What executes the model: torch, onnx, native or mcu."),
 }
 PRIORITY = Number("SCHED_FIFO priority where permitted; 0: normal scheduling.", 0, 99, whole=True)
 SEED_LIMIT = 2**31 - 1
@@ -82,6 +82,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
     },
     "planner": {
         **MODEL,
+        "mcu_port": Text("Where the back end mcu plans: a serial port; empty: an emulated chip."),
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
         "candidates": Number("Sequences a plan tries; 0: the bundle's.", 0, 8192, whole=True),
         "horizon": Number("Model steps in a plan; 0: the bundle's.", 0, 100, whole=True),

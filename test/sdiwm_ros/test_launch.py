@@ -54,10 +54,18 @@ def test_every_argument_names_parameters_that_exist(control):
 
     for name, (nodes, _, description) in control.ARGUMENTS.items():
         assert description
-        assert all(name in PARAMETERS[node] for node in nodes), name
+        assert all(name.removeprefix(f"{node}_") in PARAMETERS[node] for node in nodes), name
 
 
 @pytest.mark.parametrize("wrong", [{"headless": "perhaps"}, {"episodes": "many"}])
 def test_an_argument_of_the_wrong_type_is_refused_in_words(control, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         make_nodes(control, **wrong)
+
+
+def test_the_planner_alone_can_run_on_a_microcontroller(control, monkeypatch):
+    monkeypatch.setattr(control, "Node", lambda **given: given)
+    nodes = make_nodes(control, backend="onnx", planner_backend="mcu", mcu_port="/dev/ttyACM0")
+    changed = {node["name"]: node["parameters"][-1] for node in nodes}
+    assert changed["observer"] == {"backend": "onnx"}
+    assert changed["planner"] == {"backend": "mcu", "mcu_port": "/dev/ttyACM0"}
