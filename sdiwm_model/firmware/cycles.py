@@ -1,7 +1,7 @@
-"""Instructions of a program under emulation, exactly, and cycles of a real processor, estimated.
+"""Instructions of a program under emulation, counted, and cycles of a real processor, estimated.
 
 QEMU logs every block it executes. The difference of two runs, one of which does the measured work
-once more, is that work: exact counts by address. Cycles are those that llvm-mca's model of the
+once more, is that work, counted by address; a block that an interrupt cuts short counts as whole. Cycles are those that llvm-mca's model of the
 processor gives for each block repeated, times how often it ran: in-order dual issue and latencies,
 no cache misses, no mispredicted branches, all memory without wait states.
 """
@@ -22,7 +22,7 @@ from sdiwm_model.firmware.boards import Board
 from sdiwm_model.firmware.emulator import Emulator
 
 METHOD = (
-    "instructions: blocks executed under QEMU, exact; cycles: llvm-mca -mcpu={processor} on every "
+    "instructions: blocks executed under QEMU, to 0.2 % (an interrupted one counts as whole); cycles: llvm-mca -mcpu={processor} on every "
     "executed block times its count, memory without wait states, branches predicted"
 )
 ITERATIONS = 20

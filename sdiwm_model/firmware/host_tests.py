@@ -68,8 +68,9 @@ def _build(
     program = folder / Path(source).stem
     include = [f"-I{folder}", f"-I{root}", f"-I{root / 'kernels'}"]
     command = [
-        compiler, *FLAGS, *flags, *include, root / "tests" / source, folder / "model.cpp",
-        "-lstdc++", "-o", program,
+        compiler, *FLAGS, *flags, *include, str(root / "tests" / source),
+        str(folder / "model.cpp"),
+        "-lstdc++", "-o", str(program),
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}

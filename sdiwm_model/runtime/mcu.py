@@ -9,6 +9,7 @@ import atexit
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ class McuPlanner:
         cost = answer["cost"] * float(self._model.goal.cost_unit)
         return Plan(actions_from_int16(actions), cost, self._seconds(answer["ticks"]))
 
-    def _ask(self, goal: bytes, request: dict[str, object]) -> dict[str, object]:
+    def _ask(self, goal: bytes, request: dict[str, Any]) -> dict[str, Any]:
         """A plan; the chip is told goal and settings where it does not know them."""
         try:
             self._tell(goal)
