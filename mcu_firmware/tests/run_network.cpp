@@ -1,8 +1,8 @@
-// Runs a generated network on random inputs drawn on the chip: answers with a checksum of the
+// Runs a generated network on inputs that are sent, or random ones drawn on the chip: answers with a checksum of the
 // outputs and the ticks of each run. sdiwm_model/firmware/network.py draws the same inputs.
 //
-// Compiled with network.hpp and these: PICTURE_BYTES, ROW_BYTES, PIXEL_BYTES of a picture that is
-// read by rows (0 for networks without), INPUTS and OUTPUTS, lists of {offset, bytes}.
+// Compiled with network.hpp and these: INPUT_BYTES of all inputs; ROW_BYTES and PIXEL_BYTES of a
+// picture that is read by rows (0 for networks without); INPUTS and OUTPUTS, lists of {offset, bytes}.
 #include <string.h>
 
 #include "boards/board.hpp"
@@ -11,9 +11,12 @@
 using namespace sdiwm;
 
 struct Request {
-  uint32_t seed;
-  uint32_t count;
+  uint32_t seed;     // of the first inputs, or kGiven: they follow
+  uint32_t count;    // inputs
+  uint32_t repeats;  // runs on each of them
 };
+
+constexpr uint32_t kGiven = 0xFFFFFFFFu;
 
 struct Part {
   int32_t offset;
@@ -37,35 +40,33 @@ static uint32_t random_word(uint32_t seed, uint32_t n) {
   return x ^ (x >> 16);
 }
 
-static void draw(uint32_t seed, uint32_t first, uint8_t* to, uint32_t bytes) {
+static void draw(uint32_t seed, uint8_t* to, uint32_t bytes) {
   for (uint32_t i = 0; i < bytes; ++i) {
-    to[i] = static_cast<uint8_t>(random_word(seed, (first + i) / 4) >> (8 * ((first + i) % 4)));
+    to[i] = static_cast<uint8_t>(random_word(seed, i / 4) >> (8 * (i % 4)));
   }
 }
 
-#if PICTURE_BYTES
-static uint8_t picture[PICTURE_BYTES];
+// All inputs, one after the other; the network overwrites those in the arena.
+static uint8_t given[INPUT_BYTES];
 
+#if ROW_BYTES
 static void read_row(void*, int32_t row, int32_t first, int32_t count, uint8_t* to) {
-  memcpy(to, picture + row * ROW_BYTES + first * PIXEL_BYTES,
+  memcpy(to, given + row * ROW_BYTES + first * PIXEL_BYTES,
          static_cast<uint32_t>(count * PIXEL_BYTES));
 }
-
-static void draw_inputs(uint32_t seed) { draw(seed, 0, picture, PICTURE_BYTES); }
 
 static void run() { network::run(arena, read_row, nullptr); }
 #else
 static const Part inputs[] = {INPUTS};
 
-static void draw_inputs(uint32_t seed) {
-  uint32_t drawn = 0;
+static void run() {
+  const uint8_t* from = given;
   for (const Part& part : inputs) {
-    draw(seed, drawn, arena + part.offset, static_cast<uint32_t>(part.bytes));
-    drawn += static_cast<uint32_t>(part.bytes);
+    memcpy(arena + part.offset, from, static_cast<uint32_t>(part.bytes));
+    from += part.bytes;
   }
+  network::run(arena);
 }
-
-static void run() { network::run(arena); }
 #endif
 
 // Waits for one byte and stores it.
@@ -77,16 +78,22 @@ static uint8_t receive() {
   }
 }
 
+static void receive(void* to, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes; ++i) static_cast<uint8_t*>(to)[i] = receive();
+}
+
 int main() {
   for (;;) {
     Request request;
-    uint8_t raw[sizeof request];
-    for (uint8_t& byte : raw) byte = receive();
-    memcpy(&request, raw, sizeof request);
+    receive(&request, sizeof request);
     for (uint32_t i = 0; i < request.count; ++i) {
-      draw_inputs(request.seed + i);
+      if (request.seed == kGiven) {
+        receive(given, INPUT_BYTES);
+      } else {
+        draw(request.seed + i, given, INPUT_BYTES);
+      }
       const uint32_t began = board::ticks();
-      run();
+      for (uint32_t k = 0; k < request.repeats; ++k) run();
       Reply reply = {0x811C9DC5u, board::ticks() - began, board::stack_peak()};
       for (const Part& part : outputs) {
         for (int32_t k = 0; k < part.bytes; ++k) {

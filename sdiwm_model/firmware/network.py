@@ -7,24 +7,29 @@ mcu_firmware/tests/run_network.cpp, draws them on the chip.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler import integers
 from sdiwm_model.export.compiler.codegen import generate
 from sdiwm_model.export.compiler.layout import Layout
 from sdiwm_model.firmware.boards import Board
+from sdiwm_model.firmware.cycles import Work, measure
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.image import build_image
 from sdiwm_model.runtime.build import sources
 
 NAME = "network"
+REQUEST = struct.Struct("<III")
 REPLY = struct.Struct("<III")
+GIVEN = 0xFFFFFFFF  # in place of a seed: the inputs follow
 TIMEOUT_S = 120.0
 
 
@@ -46,15 +51,20 @@ class ChipNetwork:
 
     def run(self, seed: int, count: int) -> list[Run]:
         """Runs on the inputs of seeds `seed` ... `seed` + count - 1."""
-        self._chip.write(struct.pack("<II", seed, count))
-        runs = []
-        for _ in range(count):
-            data = self._chip.read(REPLY.size, TIMEOUT_S)
-            if len(data) != REPLY.size:
-                raise SdiwmError(f"{self.board.name}: the network did not answer in {TIMEOUT_S} s")
-            checksum, ticks, stack = REPLY.unpack(data)
-            runs.append(Run(checksum, self.board.instructions(ticks), stack))
-        return runs
+        self._chip.write(REQUEST.pack(seed, count, 1))
+        return [self._reply() for _ in range(count)]
+
+    def run_on(self, inputs: Mapping[str, ArrayLike]) -> Run:
+        """One run on these integers, one array for every input."""
+        self._chip.write(REQUEST.pack(GIVEN, 1, 1) + _raw(self.layout, inputs))
+        return self._reply()
+
+    def _reply(self) -> Run:
+        data = self._chip.read(REPLY.size, TIMEOUT_S)
+        if len(data) != REPLY.size:
+            raise SdiwmError(f"{self.board.name}: the network did not answer in {TIMEOUT_S} s")
+        checksum, ticks, stack = REPLY.unpack(data)
+        return Run(checksum, self.board.instructions(ticks), stack)
 
     def close(self) -> None:
         """Stop the emulator."""
@@ -80,10 +90,10 @@ def network_image(layout: Layout, board: Board) -> Path:
         rows = (f"{{{layout.offset(n)},{program.tensors[n].bytes}}}" for n in names)
         return ",".join(rows)
 
-    defines = {"PICTURE_BYTES": "0", "OUTPUTS": parts(program.outputs)}
+    total = sum(program.tensors[name].bytes for name in program.inputs)
+    defines = {"INPUT_BYTES": str(total), "OUTPUTS": parts(program.outputs), "ROW_BYTES": "0"}
     if layout.stage:
         picture = program.tensors[program.inputs[0]]
-        defines["PICTURE_BYTES"] = str(picture.bytes)
         defines["ROW_BYTES"] = str(picture.row_bytes)
         defines["PIXEL_BYTES"] = str(picture.row_bytes // picture.shape[1])
     else:
@@ -93,22 +103,51 @@ def network_image(layout: Layout, board: Board) -> Path:
     return build_image(board, [main], generate(layout, NAME), flags)
 
 
+def work(layout: Layout, board: Board, inputs: Mapping[str, ArrayLike]) -> Work:
+    """Instructions and estimated cycles of one run on these integers."""
+
+    def run(chip: Emulator, times: int) -> None:
+        chip.write(REQUEST.pack(GIVEN, 1, times) + _raw(layout, inputs))
+        if len(chip.read(REPLY.size, TIMEOUT_S)) != REPLY.size:
+            raise SdiwmError(f"{board.name}: the network did not answer in {TIMEOUT_S} s")
+
+    return measure(board, network_image(layout, board), run)
+
+
+def _raw(layout: Layout, inputs: Mapping[str, ArrayLike]) -> bytes:
+    program = layout.program
+    return b"".join(
+        np.asarray(inputs[name]).astype(program.tensors[name].dtype).tobytes()
+        for name in program.inputs
+    )
+
+
 def expected_checksum(layout: Layout, seed: int) -> int:
     """What the integer reference makes of the inputs of `seed`."""
+    return checksum(layout, random_inputs(layout, seed))
+
+
+def random_inputs(layout: Layout, seed: int) -> dict[str, NDArray[Any]]:
+    """The inputs of `seed`, as the chip draws them."""
     program = layout.program
     sizes = [program.tensors[name].bytes for name in program.inputs]
     drawn = np.split(random_bytes(seed, sum(sizes)), np.cumsum(sizes)[:-1])
-    inputs = {
+    return {
         name: raw.view(program.tensors[name].dtype)
         for name, raw in zip(program.inputs, drawn, strict=True)
     }
+
+
+def checksum(layout: Layout, inputs: Mapping[str, ArrayLike]) -> int:
+    """FNV-1a of the outputs' bytes by the integer reference."""
+    program = layout.program
     values = integers.run(program, inputs)
-    checksum = 0x811C9DC5
+    found = 0x811C9DC5
     for name in program.outputs:
-        y = values[name].astype(program.tensors[name].dtype)
-        for byte in y.tobytes():
-            checksum = (checksum ^ byte) * 0x01000193 & 0xFFFFFFFF
-    return checksum
+        offset = 128 if program.tensors[name].dtype == "uint8" else 0
+        for byte in (values[name] + offset).astype(program.tensors[name].dtype).tobytes():
+            found = (found ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return found
 
 
 def random_bytes(seed: int, count: int) -> NDArray[np.uint8]:

@@ -106,13 +106,12 @@ def _with_more_scratch(found: Layout, ram: int | None) -> Layout:
     """Give operators more scratch memory as long as no more memory is needed, or allowed."""
     allowed = max(found.peak, ram or 0)
     for operator in sorted(found.program.operators, key=found.program.macs, reverse=True):
-        more = operator.most_scratch(found.program.shapes(operator))
-        while more > found.scratch_bytes[operator.name]:
-            wanted = found.scratch_bytes | {operator.name: more}
-            candidate = arrange(found.program, found.stage, scratch=wanted)
-            if candidate.peak <= allowed:
-                found = candidate
-            more //= 2
+        most = operator.most_scratch(found.program.shapes(operator))
+        for more in (most, most // 2, most // 4):
+            if more > found.scratch_bytes[operator.name]:
+                wanted = found.scratch_bytes | {operator.name: more}
+                candidate = arrange(found.program, found.stage, scratch=wanted)
+                found = candidate if candidate.peak <= allowed else found
     return found
 
 

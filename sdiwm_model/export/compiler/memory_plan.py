@@ -43,14 +43,17 @@ def plan(blocks: Iterable[Block]) -> Plan:
     Inference", 2020), widened by blocks that may overlap.
     """
     found = list(blocks)
+    together = np.stack([block.alive for block in found]).astype(np.float32)
+    meets = together @ together.T > 0
     conflicts = {
-        block.name: {other.name for other in found if (block.alive & other.alive).any()}
-        for block in found
+        block.name: {other.name for other, both in zip(found, row, strict=True) if both}
+        for block, row in zip(found, meets, strict=True)
     }
     orders: tuple[Callable[[Block], Any], ...] = (
         lambda b: -b.size,
         lambda b: -b.size * int(b.alive.sum()),
         lambda b: (int(b.alive.argmax()), -b.size),
+        lambda b: (-int(b.alive.argmax()), -b.size),  # results before what they may overlap
         lambda b: (int(b.alive[::-1].argmax()), -b.size),
     )
     plans = [_place(sorted(found, key=order), conflicts) for order in orders]

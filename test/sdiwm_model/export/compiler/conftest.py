@@ -88,15 +88,15 @@ def random_integers(program, rng):
     return {t.name: rng.integers(*LIMITS[t.dtype], t.shape) for t in tensors}
 
 
+def compile_network(path, examples=6):
+    graph = import_onnx(path)
+    simplify(graph)
+    return graph, quantise(graph, calibrate(graph, _examples_of(graph, examples)))
+
+
 @pytest.fixture
 def compiled():
     """compiled(path) -> graph, program."""
-
-    def compile_network(path, examples=6):
-        graph = import_onnx(path)
-        simplify(graph)
-        return graph, quantise(graph, calibrate(graph, _examples_of(graph, examples)))
-
     return compile_network
 
 
