@@ -22,8 +22,9 @@ from sdiwm_model.firmware.boards import Board
 from sdiwm_model.firmware.emulator import Emulator
 
 METHOD = (
-    "instructions: blocks executed under QEMU, to 0.2 % (an interrupted one counts as whole); cycles: llvm-mca -mcpu={processor} on every "
-    "executed block times its count, memory without wait states, branches predicted"
+    "instructions: blocks executed under QEMU, to 0.2 % (an interrupted one counts as whole); "
+    "cycles: llvm-mca -mcpu={processor} on every executed block times its count, memory without "
+    "wait states, branches predicted"
 )
 ITERATIONS = 20
 VERSIONS = ("-19", "-18", "-20", "", "-17", "-16", "-15", "-14")  # of LLVM; the M55 needs 18
