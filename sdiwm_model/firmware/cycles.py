@@ -1,9 +1,10 @@
 """Instructions of a program under emulation, counted, and cycles of a real processor, estimated.
 
 QEMU logs every block it executes. The difference of two runs, one of which does the measured work
-once more, is that work, counted by address; a block that an interrupt cuts short counts as whole. Cycles are those that llvm-mca's model of the
-processor gives for each block repeated, times how often it ran: in-order dual issue and latencies,
-no cache misses, no mispredicted branches, all memory without wait states.
+once more, is that work, counted by address; a block that an interrupt cuts short counts as whole.
+Cycles are those that llvm-mca's model of the processor gives for each block repeated, times how
+often it ran: in-order dual issue and latencies, no cache misses, no mispredicted branches, all
+memory without wait states.
 """
 
 from __future__ import annotations
