@@ -69,5 +69,5 @@ def _add(builder: Builder, node: onnx.NodeProto) -> None:
         HANDLERS[node.op_type](builder, node)
     else:
         builder.onnx.refuse(
-            node, "is not supported; mcu_firmware/README.md lists the operators that are"
+            node, "is not supported; doc/compiler.md lists the operators that are"
         )
