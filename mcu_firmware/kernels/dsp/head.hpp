@@ -24,16 +24,17 @@ static inline int32_t head_unit(int32_t sum, int32_t shift, int32_t gain, int32_
   return static_cast<int32_t>(__usat((y + goal_shift) >> 4, 8));
 }
 
-// total += what kCount hidden units from `row` on contribute.
+// total += what kCount hidden units of a group of rows contribute.
 template <int kCount>
 static inline __attribute__((always_inline)) void add_head_rows(const Tile& tile,
                                                                 const HeadWeights& head,
-                                                                const HeadGoal& goal, int row,
+                                                                const HeadGoal& goal, int group,
                                                                 int32_t half, Sums& total) {
+  const int row = kRows * group;
   Sums s[kRows] = {};
 #pragma GCC unroll 4
   for (int r = 0; r < kCount; ++r) s[r] = filled(head.row[row + r].bias);
-  accumulate<kLatentPairs>(head.weight.pair[row / kRows], tile.input, s);
+  accumulate<kLatentPairs>(head.weight.pair[group], tile.input, s);
 #pragma GCC unroll 4
   for (int r = 0; r < kCount; ++r) {
     const Row& unit = head.row[row + r];
@@ -46,13 +47,14 @@ static inline __attribute__((always_inline)) void add_head_rows(const Tile& tile
 // total[c] += w . clip((gain * (W z) + shift) >> 4, 0, 255) + bias, for both candidates.
 static inline void add_head(const Tile& tile, const HeadWeights& head, const HeadGoal& goal,
                             int32_t out_bias, int32_t* total) {
+  constexpr int kGroups = model::kHead / kRows;
   constexpr int kRest = model::kHead % kRows;
   const int32_t half = half_in_register();
   Sums sum{total[0] + out_bias, total[1] + out_bias};
-  for (int row = 0; row < model::kHead - kRest; row += kRows) {
-    add_head_rows<kRows>(tile, head, goal, row, half, sum);
+  for (int group = 0; group < kGroups; ++group) {
+    add_head_rows<kRows>(tile, head, goal, group, half, sum);
   }
-  if (kRest != 0) add_head_rows<kRest>(tile, head, goal, model::kHead - kRest, half, sum);
+  if (kRest != 0) add_head_rows<kRest>(tile, head, goal, kGroups, half, sum);
   total[0] = sum.first;
   total[1] = sum.second;
 }

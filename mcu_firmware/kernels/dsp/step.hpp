@@ -33,14 +33,15 @@ static inline int32_t half_in_register() {
   return half;
 }
 
-// kCount units from `row` on.
+// kCount units of a group of rows.
 template <int kCount>
 static inline __attribute__((always_inline)) void input_rows(Tile& tile, const Goal& goal,
-                                                             int row, int32_t half) {
+                                                             int group, int32_t half) {
+  const int row = kRows * group;
   Sums s[kRows] = {};
 #pragma GCC unroll 4
   for (int r = 0; r < kCount; ++r) s[r] = filled(goal.input_bias[row + r]);
-  accumulate<kLatentPairs + kActionPairs>(packed.input.pair[row / kRows], tile.input, s);
+  accumulate<kLatentPairs + kActionPairs>(packed.input.pair[group], tile.input, s);
 #pragma GCC unroll 4
   for (int r = 0; r < kCount; ++r) {
     const int unit = row + r;
@@ -52,12 +53,11 @@ static inline __attribute__((always_inline)) void input_rows(Tile& tile, const G
 }
 
 static inline void input_layer(Tile& tile, const Goal& goal) {
+  constexpr int kGroups = model::kHidden / kRows;
   constexpr int kRest = model::kHidden % kRows;
   const int32_t half = half_in_register();
-  for (int row = 0; row < model::kHidden - kRest; row += kRows) {
-    input_rows<kRows>(tile, goal, row, half);
-  }
-  if (kRest != 0) input_rows<kRest>(tile, goal, model::kHidden - kRest, half);
+  for (int group = 0; group < kGroups; ++group) input_rows<kRows>(tile, goal, group, half);
+  if (kRest != 0) input_rows<kRest>(tile, goal, kGroups, half);
 }
 
 // z' = (1 - u) n + u z of one unit, from the four sums.
