@@ -28,6 +28,7 @@ METHOD = (
     "wait states, branches predicted"
 )
 ITERATIONS = 20
+CALL_CYCLES = 3  # to fill the pipeline again
 VERSIONS = ("-19", "-18", "-20", "", "-17", "-16", "-15", "-14")  # of LLVM; the M55 needs 18
 TRIPLES = {"cortex-m7": "thumbv7em-none-eabi", "cortex-m55": "thumbv8.1m.main-none-eabi"}
 FREE = re.compile(r"^(le|dls|wls|nop)\b")  # loop ends: no time of their own
@@ -127,7 +128,10 @@ def _estimate(board: Board, image: Path, counts: dict[Block, int]) -> float | No
     for index, block in enumerate(order):
         lines = [text[address] for address in block if not FREE.match(text.get(address, "nop"))]
         regions += [f"@ LLVM-MCA-BEGIN {index}", *map(_plain, lines or ["nop"]), "@ LLVM-MCA-END"]
-    skip = [] if version in ("-14", "-15", "-16", "-17") else ["-skip-unsupported-instructions=any"]
+    skip = [] if version in ("-14", "-15", "-16", "-17") else [
+        "-skip-unsupported-instructions=any",
+        f"-call-latency={CALL_CYCLES}",  # 100 without it
+    ]  # fmt: skip
     report = subprocess.run(
         [f"llvm-mca{version}", f"-mtriple={TRIPLES[board.processor]}", f"-mcpu={board.processor}",
          f"-iterations={ITERATIONS}", "-instruction-info=false", "-resource-pressure=false", *skip],
