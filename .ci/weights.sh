@@ -3,7 +3,7 @@
 #
 # The first round's episodes are scripted and random motion; each later one's are what the planner
 # does with a model of all episodes so far, where it errs. The last model learns from all of them,
-# from scratch and for longer. Whatever exists is not made again: remove a folder, and those that
+# from scratch and for longer, or goes on from the last round's. Whatever exists is not made again: remove a folder, and those that
 # follow from it, to make it anew.
 # EPISODES=runs/weights/TASK/OTHER takes another seed's episodes and trains the last model alone:
 # what a training seed changes and nothing else.
@@ -12,8 +12,9 @@ cd "$(dirname "$0")/.."
 task=$1 seed=$2
 out=${WEIGHTS:-runs/weights}/$task/$seed
 
-# Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those.
-collect=() scripted=()
+# Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those;
+# whether the last model goes on from the last round's.
+collect=() scripted=() goes_on=
 case $task in
     reach)
         episodes=(800 400 400)
@@ -29,6 +30,7 @@ case $task in
         episodes=(1200 200 150)
         collect=(--steps 80)
         scripted=(--mixture random=0.1,scripted=0.35,near_target=0.55)
+        goes_on=yes
         ;;
     jaco_reach)
         episodes=(900 200 200)
@@ -53,6 +55,10 @@ step() {
 
 data=() start=() settings=(world_steps=4000 size.prior=0 prior_plans=0)
 if [ -n "${EPISODES:-}" ]; then
+    if [ "$goes_on" ]; then
+        echo "weights: TASK=$task goes on from its own rounds: leave EPISODES out" >&2
+        exit 2
+    fi
     data=("$EPISODES"/round-*/data)
     episodes=()
 fi
@@ -72,6 +78,10 @@ for round in "${!episodes[@]}"; do
     step "${data[-1]}/manifest.json" collect --task "$task" --episodes "${episodes[round]}" \
         --seed $((10 * seed + round)) "${collect[@]}" "${source[@]}" --out "${data[-1]}"
 done
-step "$out/run/model.json" train --data "${data[@]}" --seed "$seed" --out "$out/run"
+final=(--seed "$seed")
+if [ "$goes_on" ]; then
+    final=("${start[@]}" "${final[@]}" --set language_steps=0 vision_steps=0 world_steps=4000)
+fi
+step "$out/run/model.json" train --data "${data[@]}" "${final[@]}" --out "$out/run"
 step "$out/bundle/model.json" export --model "$out/run" --out "$out/bundle"
 echo "weights: $out/bundle; make it the shipped one with \`make ship TASK=$task SEED=$seed\`"
