@@ -14,6 +14,7 @@ from sdiwm_model.evaluation.imagination import (
     starting_latents,
     windows,
 )
+from sdiwm_model.runtime.history import CHANGE
 
 
 class CountingRuntime:
@@ -83,10 +84,11 @@ def test_a_latent_of_several_pictures_sees_those_before_it():
     moving = episode(6)
     moving.frames[:] = np.arange(6)[:, None, None, None] * 10
     encoded = encode(CountingRuntime(frames=3), [moving])
+    once, twice = 10 * CHANGE, 20 * CHANGE  # since one picture before, and since two
     assert encoded.features[0].tolist() == [
-        [0, 0, 0], [10, 0, 0], [20, 10, 0], [30, 20, 10], [40, 30, 20], [50, 40, 30],
+        [0, 0, 0], [10, once, once], *([10 * k, once, twice] for k in (2, 3, 4, 5)),
     ]  # fmt: skip
-    assert np.allclose(encoded.latents[0, 4], encoded.proprio[0, 4] + 90)
+    assert np.allclose(encoded.latents[0, 4], encoded.proprio[0, 4] + 40 + once + twice)
     first = starting_latents(CountingRuntime(frames=3), encoded, np.array([4]))
     assert np.allclose(first, encoded.latents[:, [4]])
 
