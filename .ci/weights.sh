@@ -3,8 +3,8 @@
 #
 # The first round's episodes are scripted and random motion; each later one's are what the planner
 # does with a model of all episodes so far, where it errs. The last model learns from all of them,
-# from scratch and for longer, or goes on from the last round's. Whatever exists is not made again: remove a folder, and those that
-# follow from it, to make it anew.
+# from scratch and for longer, or goes on from the last round's. Whatever exists is not made again:
+# remove a folder, and those that follow from it, to make it anew.
 # EPISODES=runs/weights/TASK/OTHER takes another seed's episodes and trains the last model alone:
 # what a training seed changes and nothing else.
 set -euo pipefail

@@ -14,6 +14,7 @@ Integers = NDArray[np.int64]
 
 ACTION_ONE = 127 * 256  # action 1.0 in the planner's 16-bit unit; its 8-bit copy is then 127
 LATENT_ONE = 32768  # latent 1.0 in Q15; the state itself stays within +-32767
+LARGEST_SHIFT = 24
 ZERO_POINT = 128  # 8-bit latents and actions enter a product as value + 128
 
 
@@ -34,6 +35,23 @@ def requantise(accumulator: ArrayLike, shift: ArrayLike, multiplier: ArrayLike) 
     """
     shifted = np.asarray(accumulator, np.int64) >> np.asarray(shift, np.int64)
     return mulhrs(saturate16(shifted), multiplier)
+
+
+def requantisation(ratio: ArrayLike, bits: int) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    """(multiplier, shift) of `requantise`: multiplier * 2^-(15 + shift) ~ ratio < 1.
+
+    The multiplier is below 2^bits and above half of that, as far as shifts allow. The result
+    saturates at about the multiplier.
+    """
+    ratio = np.maximum(np.asarray(ratio, np.float64), 2.0**-38)
+    shift = np.clip(np.ceil(bits - 15 - np.log2(ratio)) - 1, 0, LARGEST_SHIFT)
+    multiplier = np.clip(np.rint(ratio * 2.0 ** (15 + shift)), 0, 32767)
+    return multiplier.astype(np.int16), shift.astype(np.int32)
+
+
+def rounding(shift: ArrayLike) -> Integers:
+    """What, added before it, makes an arithmetic shift round half up."""
+    return (np.int64(1) << np.asarray(shift, np.int64)) >> 1
 
 
 def to_int8(x: ArrayLike) -> Integers:

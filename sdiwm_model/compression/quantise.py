@@ -16,7 +16,7 @@ from sdiwm_model.compression.activations import (
     fusion_activations,
 )
 from sdiwm_model.compression.error_feedback import round_with_feedback
-from sdiwm_model.compression.fixed_point import LATENT_ONE, ZERO_POINT
+from sdiwm_model.compression.fixed_point import LATENT_ONE, ZERO_POINT, requantisation, rounding
 from sdiwm_model.compression.quantised_model import (
     HEAD_FRACTION,
     FusionUnits,
@@ -113,17 +113,6 @@ def _rows(
     return weight, unit, bias / unit + correction
 
 
-def _scale(ratio: Doubles, bits: int) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
-    """(multiplier, shift) with multiplier * 2^-(15 + shift) ~ ratio, multiplier below 2^bits."""
-    shift = np.clip(np.ceil(bits - 15 - np.log2(ratio)) - 1, 0, 24)
-    multiplier = np.clip(np.rint(ratio * 2.0 ** (15 + shift)), 0, 32767)
-    return multiplier.astype(np.int16), shift.astype(np.int32)
-
-
-def _rounding(shift: NDArray[np.int32]) -> NDArray[np.int64]:
-    return (1 << shift.astype(np.int64)) >> 1
-
-
 def _layer(
     weight: NDArray[np.int8],
     bias: Doubles,
@@ -133,7 +122,7 @@ def _layer(
     """`bias` is in the unit of the sum; inputs in `offset_columns` carry the zero point 128."""
     multiplier, shift = scale
     offset = ZERO_POINT * weight[:, offset_columns].astype(np.int64).sum(axis=1)
-    folded = np.rint(bias).astype(np.int64) - offset + _rounding(shift)
+    folded = np.rint(bias).astype(np.int64) - offset + rounding(shift)
     return Layer(weight, folded.astype(np.int32), shift, multiplier)
 
 
@@ -150,7 +139,7 @@ def _quantise_fusion(
         weight, unit, bias = _rows(
             effective, bias, np.abs(bias), SUM_LIMIT_16, inputs[i] / units[i]
         )
-        scale = _scale(unit / units[i + 1], 15)
+        scale = requantisation(unit / units[i + 1], 15)
         layers[f"fusion_{i}"] = _layer(weight, bias, slice(0), scale)
     return layers, FusionUnits(
         weights["fusion.proprio_mean"], weights["fusion.proprio_std"], np.array(units[0])
@@ -170,7 +159,7 @@ def _quantise_input(
     bias_range = np.abs(weights["dynamics.input.bias"]) + np.abs(full[:, latent + action :]).sum(1)
     inputs = np.hstack([seen.latents / LATENT_UNIT, seen.actions / ACTION_UNIT])
     weight, unit, bias = _rows(effective, np.zeros(len(full)), bias_range, SUM_LIMIT, inputs)
-    layer = _layer(weight, bias, slice(None), _scale(unit / hidden_unit, 11))
+    layer = _layer(weight, bias, slice(None), requantisation(unit / hidden_unit, 11))
     return {"input": layer}, unit
 
 
@@ -192,7 +181,7 @@ def _quantise_gru(weights: Weights, seen: Activations, x_unit: Doubles) -> dict[
     layers = {}
     for name, (effective, bias, offset_columns, inputs) in rows.items():
         weight, unit, bias = _rows(effective, bias, np.abs(bias), SUM_LIMIT, inputs)
-        scale = _scale(unit / GATE_UNIT, 15)
+        scale = requantisation(unit / GATE_UNIT, 15)
         layers[name] = _layer(weight, bias, offset_columns, scale)
     return layers
 
@@ -219,7 +208,7 @@ def _quantise_head(
     )
     scale = (np.zeros(1, np.int16), np.zeros(1, np.int32))  # a cost is read from the sum itself
     if head == "prior":
-        scale = _scale(out_unit * 2.0**12, 15)  # Q12, before tanh
+        scale = requantisation(out_unit * 2.0**12, 15)  # Q12, before tanh
     output = _layer(out_weight, out_bias, slice(0), scale)
     units = {
         "gain_weight": weights[f"{head}.gain.weight"],

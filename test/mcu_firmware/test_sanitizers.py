@@ -9,6 +9,7 @@ import pytest
 from sdiwm_model.compression.integer_planner import IntegerMppi
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.export.codegen import generate
+from sdiwm_model.firmware.host_tests import FLAGS, SANITIZERS
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.build import (
     ISA_FLAGS,
@@ -19,19 +20,8 @@ from sdiwm_model.runtime.build import (
 )
 from sdiwm_model.runtime.native import Library
 
-FLAGS = [
-    "-std=c++17",
-    "-O1",
-    "-g",
-    "-fno-exceptions",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-]
 # gcc 12 takes the undefined value in its own AVX-512 header for a mistake (bug 105593).
-FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+QUIET = ("-Wno-uninitialized", "-Wno-maybe-uninitialized")
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["no_prior", "prior"])
@@ -53,6 +43,7 @@ def program(request, model, tmp_path_factory):
     command = [
         find_compiler(),
         *FLAGS,
+        *QUIET,
         *isa_flags,
         *SANITIZERS,
         *include,

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sdiwm_model.compression.fixed_point import requantisation, rounding
 from sdiwm_model.compression.tables import exp2_table
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler import operators as integer
@@ -39,8 +40,6 @@ from sdiwm_model.export.compiler.scaling import (
     addition,
     power_of_two_above,
     quantise_rows,
-    requantisation,
-    rounding,
 )
 
 HEADROOM = 2.0  # of vectors; `requantise` may saturate at half of the 16-bit range

@@ -1,30 +1,16 @@
-"""Real factors as integers: multiplier and shift, with the rounding of `fixed_point.requantise`."""
+"""Real factors as integers, beside those of `fixed_point.requantisation`."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Reals = NDArray[np.float64]
 
-LARGEST_SHIFT = 24
 LARGEST_SUM = 2.0**31 - 2.0**25  # of a 32-bit accumulator, the rounding of any shift left out
 WEIGHT_BITS_16 = 15  # bits of the multiplier for 16-bit results
 WEIGHT_BITS_8 = 12  # for 8-bit ones: 3 to 4 fractional bits are left before it
 ADD_BITS = 14
-
-
-def requantisation(ratio: ArrayLike, bits: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """(multiplier, shift): multiplier * 2^-(15 + shift) ~ ratio < 1, multiplier below 2^bits."""
-    ratio = np.maximum(np.asarray(ratio, np.float64), 2.0**-38)
-    shift = np.clip(np.ceil(bits - 15 - np.log2(ratio)) - 1, 0, LARGEST_SHIFT)
-    multiplier = np.clip(np.rint(ratio * 2.0 ** (15 + shift)), 0, 32767)
-    return multiplier.astype(np.int16), shift.astype(np.int16)
-
-
-def rounding(shift: ArrayLike) -> NDArray[np.int64]:
-    """What makes an arithmetic shift round half up."""
-    return (np.int64(1) << np.asarray(shift, np.int64)) >> 1
 
 
 def addition(ratios: list[float]) -> tuple[list[int], int]:

@@ -93,6 +93,25 @@ def test_another_seed_gives_other_weights(small_data, tmp_path, miniature):
     assert not torch.equal(first["fusion.0.weight"], second["fusion.0.weight"])
 
 
+@pytest.mark.parametrize(
+    ("changed", "learns", "as_before"),
+    [
+        ({"picture_weight": 1.0}, "vision.", "language."),
+        ({"precise_scene": True}, "dynamics.", "vision."),
+    ],
+)
+def test_drawn_pictures_teach_the_image_branch_and_precise_scenes_the_dynamics(
+    small_data, tmp_path, miniature, changed, learns, as_before
+):
+    train([small_data], tmp_path / "plain", miniature, seed=0)
+    train([small_data], tmp_path / "changed", replace(miniature, **changed), seed=0)
+    plain, other = weights_of(tmp_path / "plain"), weights_of(tmp_path / "changed")
+    assert all(torch.isfinite(each).all() for each in other.values())
+    same = {name: torch.equal(plain[name], other[name]) for name in plain}
+    assert all(same[name] for name in same if name.startswith(as_before))
+    assert not all(same[name] for name in same if name.startswith(learns))
+
+
 def test_a_snapshot_of_another_run_is_refused(small_data, tmp_path, miniature):
     train([small_data], tmp_path, miniature, seed=0)
     with pytest.raises(SdiwmError, match="another seed"):
