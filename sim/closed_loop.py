@@ -5,7 +5,6 @@ Physics waits for the planner: success does not depend on how fast this machine 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,8 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sdiwm_model.planning.protocols import Planner, PlannerSettings, shift_plan
-from sdiwm_model.runtime.history import FeatureHistory
-from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_model.runtime.protocols import Observer, Runtime
 from sdiwm_sim.task import Array, Outcome, Task
 
 
@@ -73,13 +71,14 @@ class ModelController:
         self.settings = settings or runtime.manifest.planner
         self.timings = Timings()
         self._planner: Planner | None = None
+        self._observer: Observer | None = None
 
     def begin(self, task: Task, seed: int) -> None:
         self._planner = self.runtime.make_planner(self.settings, seed % 2**32)
         self._plan: Array | None = None
         self._next_picture = 0.0
         self._told: tuple[str, int | None] | None = None
-        self._history = FeatureHistory(self.runtime.manifest.sizes.frames)
+        self._observer = self.runtime.make_observer()
         self._fraction = task.control_ticks / task.ticks_per_step
         self._ticks = 0
 
@@ -94,22 +93,16 @@ class ModelController:
         if (task.instruction, task.goal) != self._told:
             self._told = task.instruction, task.goal
             self._c = condition(self.runtime, task)
+        assert self._observer is not None and self._planner is not None
         if task.time >= self._next_picture - 1e-9:
-            self._features = self._history.add(self._encode(task))
+            picture = task.render(self.runtime.manifest.sizes.image_size)
+            self.timings.encode_ms.append(self._observer.see(picture) * 1e3)
             self._next_picture += task.camera_period
-        z = self.runtime.fuse(self._features, task.proprio())
+        z = self._observer.latent(task.proprio())
         warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
-        assert self._planner is not None
         plan = self._planner.plan(z, self._c, warm_start)
         self.timings.plan_ms.append(plan.elapsed_s * 1e3)
         self._plan = plan.actions
-
-    def _encode(self, task: Task) -> Array:
-        picture = task.render(self.runtime.manifest.sizes.image_size)
-        start = time.perf_counter()
-        features = self.runtime.encode_image(picture)
-        self.timings.encode_ms.append((time.perf_counter() - start) * 1e3)
-        return features
 
 
 def condition(runtime: Runtime, task: Task, goal: int | None = None) -> Array:

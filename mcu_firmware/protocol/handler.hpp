@@ -9,9 +9,13 @@
 
 #include "../planner/fuse.hpp"
 #include "../planner/mppi.hpp"
+#include "encoder.hpp"
 #include "frame.hpp"
 #include "messages.hpp"
 #include "ranges.hpp"
+#if SDIWM_HAS_ENCODER
+#include "../sight/sight.hpp"
+#endif
 
 namespace sdiwm {
 
@@ -23,11 +27,18 @@ struct Machine {
   uint32_t (*lost_bytes)();
   uint32_t (*stack_peak)();
   const char* name;
+#if SDIWM_HAS_ENCODER
+  SightMemory sight;
+#endif
 };
 
 class Handler {
  public:
+#if SDIWM_HAS_ENCODER
+  explicit Handler(const Machine& machine) : machine_(machine), sight_(machine.sight) {}
+#else
   explicit Handler(const Machine& machine) : machine_(machine) {}
+#endif
 
   // Takes one received byte; answers when a frame is complete.
   void put(uint8_t byte) {
@@ -143,6 +154,9 @@ class Handler {
       return;
     }
     greeted_ = true;
+#if SDIWM_HAS_ENCODER
+    sight_.forget();
+#endif
     accept();
     wire::Identity identity = {};
     identity.answers = last_;
@@ -152,6 +166,7 @@ class Handler {
     identity.candidates = model::kMaxCandidates;
     identity.horizon = model::kMaxHorizon;
     identity.watchdog_ms = wire::kWatchdogMs;
+    identity.has_encoder = SDIWM_HAS_ENCODER;
     identity.ticks_per_second = machine_.ticks_per_second;
     memcpy(identity.model, wire::kModelHash, sizeof identity.model);
     for (uint32_t i = 0; i < sizeof identity.board && machine_.name[i] != 0; ++i) {
@@ -169,9 +184,15 @@ class Handler {
       case wire::ReadStatistics::kNumber: answer_statistics(); break;
       case wire::Heartbeat::kNumber: answer_heartbeat(); break;
       case wire::Stop::kNumber: stop(); break;
+#if SDIWM_HAS_ENCODER
+      case wire::ImageChunk::kNumber: take_chunk(); break;
+      case wire::Encode::kNumber: encode(); break;
+      case wire::FuseSeen::kNumber: fuse_seen(); break;
+#else
       case wire::ImageChunk::kNumber:
-        refuse(wire::kRefuseNoEncoder, wire::kNoEncoder);
-        break;
+      case wire::Encode::kNumber:
+      case wire::FuseSeen::kNumber: refuse(wire::kRefuseNoEncoder, wire::kNoEncoder); break;
+#endif
       default: refuse(wire::kRefuseUnknown, wire::kUnknown, number); break;
     }
   }
@@ -212,6 +233,10 @@ class Handler {
     const int bad = beyond(input, model::kFusionInput, 32767);
     if (bad >= 0) return refuse_range(wire::kRefuseInputRange, bad);
     accept();
+    send_latent(input);
+  }
+
+  void send_latent(const int16_t* input) {
     wire::Latent latent = {};
     latent.answers = last_;
     const uint32_t began = machine_.ticks();
@@ -219,6 +244,55 @@ class Handler {
     latent.ticks = machine_.ticks() - began;
     send(latent);
   }
+
+#if SDIWM_HAS_ENCODER
+  void take_chunk() {
+    wire::ImageChunk chunk;
+    if (!read(chunk)) return;
+    if (chunk.offset >= encoder::kPictureBytes) {
+      return refuse(wire::kRefuseChunkRange, wire::kOutOfRange, chunk.offset);
+    }
+    if (!sight_.take(chunk.picture, chunk.offset, chunk.bytes, sizeof chunk.bytes)) {
+      return refuse(wire::kRefuseChunkOrder, wire::kChunkOrder, sight_.next());
+    }
+    accept();
+    done();
+  }
+
+  // Asked for the newest picture again it only says again how long that took.
+  void encode() {
+    wire::Encode message;
+    if (!read(message)) return;
+    if (!sight_.has_encoded(message.picture)) {
+      if (!sight_.complete(message.picture)) {
+        return refuse(wire::kRefusePartialPicture, wire::kPartialPicture, sight_.next());
+      }
+      const uint32_t began = machine_.ticks();
+      sight_.encode(message.picture, message.first != 0);
+      encoding_ = machine_.ticks() - began;
+      ++counter_[wire::kPictures];
+    }
+    accept();
+    wire::Encoded encoded = {};
+    encoded.answers = last_;
+    encoded.ticks = encoding_;
+    send(encoded);
+  }
+
+  void fuse_seen() {
+    wire::FuseSeen message;
+    if (!read(message)) return;
+    if (!sight_.has_encoded(message.picture)) {
+      return refuse(wire::kRefuseNoPicture, wire::kPartialPicture, message.picture);
+    }
+    const int bad = beyond(message.proprio, Sight::kProprio, 32767);
+    if (bad >= 0) return refuse_range(wire::kRefuseInputRange, bad);
+    accept();
+    int16_t input[model::kFusionInput];
+    sight_.fusion_inputs(message.proprio, input);
+    send_latent(input);
+  }
+#endif
 
   // Where a plan cannot be made just now: why.
   bool may_plan() {
@@ -283,6 +357,10 @@ class Handler {
   Goal goal_ = {};
   PlannerSettings settings_ = {};
   Workspace work_ = {};
+#if SDIWM_HAS_ENCODER
+  Sight sight_;
+  uint32_t encoding_ = 0;  // ticks that the newest picture took
+#endif
   int16_t action_[model::kAction] = {};  // what the robot is told
   uint32_t counter_[wire::kCounters] = {};
   uint32_t heard_ = 0;  // ticks at the last accepted frame

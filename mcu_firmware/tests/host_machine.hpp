@@ -24,8 +24,22 @@ static void write(const uint8_t* bytes, uint32_t count) {
 static uint32_t ticks() { return now; }
 static uint32_t none() { return 0; }
 
+#if SDIWM_HAS_ENCODER
+alignas(16) static uint8_t picture[sdiwm::encoder::kPictureBytes];
+alignas(16) static uint8_t arena[sdiwm::encoder::kArenaBytes];
+#endif
+
 static sdiwm::Machine machine() {
-  return {{write}, ticks, 1000 * kTicksPerMs, none, none, "host"};
+  return {{write},
+          ticks,
+          1000 * kTicksPerMs,
+          none,
+          none,
+          "host",
+#if SDIWM_HAS_ENCODER
+          {picture, arena},
+#endif
+  };
 }
 
 }  // namespace host_machine

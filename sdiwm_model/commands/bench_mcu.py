@@ -31,21 +31,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure every board; --seeds choose the random integers."""
     from sdiwm_model.checkpoint import read_manifest
     from sdiwm_model.compression.integer_planner import IntegerMppi
-    from sdiwm_model.compression.quantised_model import load_engine
     from sdiwm_model.firmware.boards import BOARDS
     from sdiwm_model.firmware.exactness import chip_is_exact, host_is_exact
     from sdiwm_model.firmware.footprint import footprint, stack_peak
+    from sdiwm_model.firmware.program import Contents
     from sdiwm_model.firmware.speed import speed
     from sdiwm_model.planning.overrides import overridden
     from sdiwm_model.runtime.mcu import fitting
 
     manifest = read_manifest(args.model)
-    model = load_engine(args.model / "engine.safetensors")
+    contents = Contents.of_bundle(args.model)
+    model = contents.model
     planner = IntegerMppi(model, overridden(fitting(manifest), args.set), args.seeds[0])
     goal = _random_goal(model, args.seeds[0])
     results: dict[str, Any] = {"bit_exact": {}, "notes": {}}
     for board in BOARDS.values():
-        block = footprint(board, model, manifest.model_hash)
+        block = footprint(board, contents)
         if board.machine is None:
             block |= {"plan": None, "fuse": None, "mac_per_cycle_est": None}
             results["notes"][f"{board.name}.plan"] = NOT_EMULATED
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             exact = chip_is_exact(board, model, goal, args.vectors, args.seeds)
             results["bit_exact"][board.name] = exact
             block |= speed(board, model, goal, planner)
-            stack = stack_peak(board, model, manifest.model_hash, goal, planner)
+            stack = stack_peak(board, contents, goal, planner)
             block["sram_bytes"]["stack_peak"] = stack
         block |= {"encode": None, "frame_to_action": None}
         results["notes"][f"{board.name}.encode"] = NO_ENCODER

@@ -1,6 +1,8 @@
 """From a float model to everything that a robot runs.
 
 Without an action: turn a trained run into a deployable bundle, ONNX graphs and the int8 engine.
+cpp      compile any ONNX network to integer C++17 for a microcontroller
+encoder  add the int8 image encoder for microcontrollers to a bundle that was exported without
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ HELP = "turn a trained run into a deployable bundle, or an ONNX file into C++"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `sdiwm export` and `sdiwm export cpp`."""
+    """Arguments of `sdiwm export` and of its actions."""
     parser.add_argument("--model", type=Path, help="folder that `train` wrote")
     parser.add_argument("--out", type=Path, help="folder of the bundle to write")
     parser.add_argument("--seed", type=seed, default=0, help="of the calibration rollouts")
@@ -35,15 +37,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="memory allowed: early layers run row by row only as far as that needs (default: as "
         "little memory as possible)",
     )  # fmt: skip
+    added = "add the int8 image encoder to a bundle (one of an older run has none), or replace it"
+    encoder = actions.add_parser("encoder", help=added, description=added)
+    encoder.add_argument(
+        "--bundle", type=Path, required=True, help="folder of the bundle; its hash changes"
+    )
+    encoder.add_argument(
+        "--calibration", type=Path, required=True,
+        help="pictures of its task: a folder of episodes that `sdiwm collect` wrote, or an .npz "
+        "file with an array 'image' (N, H, W, 3)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the bundle or the C++, and say what came of it."""
-    return _cpp(args) if args.action == "cpp" else _bundle(args)
+    actions = {"cpp": _cpp, "encoder": _encoder, None: _bundle}
+    return actions[args.action](args)
 
 
 def _bundle(args: argparse.Namespace) -> int:
-    from sdiwm_model.export.bundle import export_bundle
+    from sdiwm_model.export.bundle import ENGINE, export_bundle
+    from sdiwm_model.export.encoder import ENCODER
 
     if args.model is None or args.out is None:
         raise SdiwmError("sdiwm export needs --model RUN and --out FOLDER, or the action cpp")
@@ -51,6 +65,17 @@ def _bundle(args: argparse.Namespace) -> int:
     for name, error in errors.items():
         print(f"{name}.onnx: largest difference from torch {error:.1e}")
     print(f"wrote {args.out}, model hash {manifest.model_hash}")
+    if ENGINE in manifest.files and ENCODER not in manifest.files:
+        print("no encoder for microcontrollers: add it with `sdiwm export encoder`")
+    return 0
+
+
+def _encoder(args: argparse.Namespace) -> int:
+    from sdiwm_model.export.bundle import complete_bundle
+    from sdiwm_model.export.encoder import ENCODER
+
+    manifest = complete_bundle(args.bundle, args.calibration)
+    print(f"wrote {args.bundle / ENCODER}, model hash {manifest.model_hash}")
     return 0
 
 

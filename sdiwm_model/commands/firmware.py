@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sdiwm_model.errors import SdiwmError
 
 if TYPE_CHECKING:
+    from sdiwm_model.firmware.program import Contents
     from sdiwm_model.runtime.mcu import McuRuntime
 
 HELP = "build, run, flash and watch the firmware of a microcontroller"
@@ -68,14 +69,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bundle(args: argparse.Namespace) -> tuple[Any, str]:
-    """The quantised model and its hash."""
-    from sdiwm_model.checkpoint import read_manifest
-    from sdiwm_model.compression.quantised_model import load_engine
+def _contents(args: argparse.Namespace) -> Contents:
+    from sdiwm_model.firmware.program import Contents
     from sdiwm_model.shipped import bundle_folder
 
-    folder = bundle_folder(args.model, args.task)
-    return load_engine(folder / "engine.safetensors"), read_manifest(folder).model_hash
+    return Contents.of_bundle(bundle_folder(args.model, args.task))
 
 
 def _build(args: argparse.Namespace, name: str) -> Path:
@@ -84,11 +82,12 @@ def _build(args: argparse.Namespace, name: str) -> Path:
     from sdiwm_model.firmware.memory import memory_of
     from sdiwm_model.firmware.program import build_firmware
 
-    model, model_hash = _bundle(args)
+    contents = _contents(args)
     board = find_board(name)
-    image = build_firmware(model, model_hash, board)
+    image = build_firmware(contents, board)
     memory = memory_of(image)
-    print(f"{board.name}, model {model_hash}")
+    without = "" if contents.encoder else ", without an image encoder: the bundle holds none"
+    print(f"{board.name}, model {contents.model_hash}{without}")
     print(f"  flash  {memory.flash:7d} of {FLASH_BUDGET} bytes")
     print(f"  RAM    {memory.ram:7d} of {RAM_BUDGET} bytes: data {memory.data}, bss {memory.bss}, "
           f"stack {memory.stack}")  # fmt: skip
@@ -156,7 +155,6 @@ def _flash(image: Path) -> None:
 def _fuzz(args: argparse.Namespace) -> None:
     from sdiwm_model.firmware.host_tests import build_fuzzer, fuzz
 
-    model, model_hash = _bundle(args)
     folder = args.out or Path("out/fuzz")
     folder.mkdir(parents=True, exist_ok=True)
-    fuzz(build_fuzzer(model, model_hash, folder), folder / "corpus", args.seconds)
+    fuzz(build_fuzzer(_contents(args), folder), folder / "corpus", args.seconds)

@@ -7,6 +7,10 @@ import tempfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sdiwm_model.checkpoint import (
     MANIFEST,
@@ -21,17 +25,20 @@ from sdiwm_model.compression.activations import Calibration
 from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.quantised_model import save_engine
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.export.encoder import ENCODER
 from sdiwm_model.export.onnx import OPSET, export_onnx
-from sdiwm_model.training.finish import CALIBRATION
+from sdiwm_model.training.finish import CALIBRATION, PICTURES
 
 ENGINE = "engine.safetensors"
+VISION = "vision.onnx"
 
 
 def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[str, float]]:
-    """Write float weights, ONNX graphs, the int8 engine and a manifest into ``out``.
+    """Write float weights, ONNX graphs, the int8 engine and encoder and a manifest into ``out``.
 
-    A transformer dynamics gets no engine. The folder appears whole or not at all; an older bundle
-    there is replaced, but nothing else.
+    A transformer dynamics gets no engine and no encoder, and a run without pictures for calibration
+    (of an older release) no encoder: `complete_bundle` adds it. The folder appears whole or not at
+    all; an older bundle there is replaced, but nothing else.
 
     Returns:
         The manifest, and the largest difference of every ONNX graph from torch.
@@ -42,7 +49,7 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
     """
     _check_replaceable(out)
     model, manifest = load_model(source)
-    calibration = _calibration(source / CALIBRATION)
+    calibration, pictures = _calibration(source / CALIBRATION)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         folder = Path(temporary) / "bundle"
@@ -52,6 +59,8 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
         if model.size.dynamics_kind == "gru":
             weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
             save_engine(quantise(weights, calibration, seed), folder / ENGINE)
+            if pictures is not None and model.size.encoder != "vit":
+                _write_encoder(folder, pictures)
         provenance = manifest.provenance | {"export": _versions() | {"seed": seed}}
         write_manifest(folder, replace(manifest, provenance=provenance))
         if out.exists():
@@ -60,12 +69,53 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
     return read_manifest(out), errors
 
 
+def complete_bundle(folder: Path, calibration: Path) -> Manifest:
+    """Write the int8 encoder of an exported bundle, or replace it; its hash changes.
+
+    Args:
+        calibration: pictures, as `export.compiler.examples.load_examples` reads them.
+
+    Raises:
+        SdiwmError: ``folder`` is no exported bundle with an engine, or its network or the pictures
+            cannot be used.
+    """
+    from sdiwm_model.export.compiler.examples import load_examples
+    from sdiwm_model.export.compiler.onnx_import import import_onnx
+
+    manifest = read_manifest(folder)
+    missing = [name for name in (VISION, ENGINE) if name not in manifest.files]
+    if missing:
+        raise SdiwmError(
+            f"{folder} holds no {missing[0]}: name a bundle that `sdiwm export` wrote, of a model "
+            "whose dynamics is a GRU"
+        )
+    (pictures,) = load_examples(calibration, import_onnx(folder / VISION)).values()
+    _write_encoder(folder, pictures)
+    provenance = manifest.provenance | {"encoder": {"calibration": str(calibration)}}
+    write_manifest(folder, replace(manifest, provenance=provenance))
+    return read_manifest(folder)
+
+
+def _write_encoder(folder: Path, pictures: NDArray[Any]) -> None:
+    """vision.onnx in integers, its ranges measured on pictures uint8 (N, H, W, 3 * cameras)."""
+    from sdiwm_model.export.compiler.calibrate import calibrate
+    from sdiwm_model.export.compiler.onnx_import import import_onnx
+    from sdiwm_model.export.compiler.program_file import save_program
+    from sdiwm_model.export.compiler.quantise import quantise as quantise_network
+    from sdiwm_model.export.compiler.rewrite import simplify
+
+    graph = import_onnx(folder / VISION)
+    simplify(graph)
+    ranges = calibrate(graph, {graph.inputs[0].name: pictures})
+    save_program(quantise_network(graph, ranges), folder / ENCODER)
+
+
 def _check_replaceable(out: Path) -> None:
     if not out.exists():
         return
     if not out.is_dir():
         raise SdiwmError(f"--out {out} is a file; name a folder")
-    ours = {MANIFEST, WEIGHTS, ENGINE}
+    ours = {MANIFEST, WEIGHTS, ENGINE, ENCODER}
     foreign = [p.name for p in out.iterdir() if p.name not in ours and p.suffix != ".onnx"]
     if foreign:
         raise SdiwmError(
@@ -79,7 +129,8 @@ def _versions() -> dict[str, object]:
     return {"opset": OPSET} | {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
 
 
-def _calibration(path: Path) -> Calibration:
+def _calibration(path: Path) -> tuple[Calibration, NDArray[np.uint8] | None]:
+    """What the engine is calibrated on, and pictures for the encoder where there are some."""
     from safetensors.numpy import load_file
 
     if not path.is_file():
@@ -87,4 +138,6 @@ def _calibration(path: Path) -> Calibration:
             f"{path} is missing: give --model a folder that 'sdiwm train' wrote, not an exported "
             f"bundle; {REMEDY}"
         )
-    return Calibration(**load_file(path))
+    tensors = load_file(path)
+    pictures = tensors.pop(PICTURES, None)
+    return Calibration(**tensors), pictures

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 from sdiwm_model.compression.integer_planner import IntegerMppi
-from sdiwm_model.compression.quantised_model import Goal, QuantisedModel
+from sdiwm_model.compression.quantised_model import Goal
 from sdiwm_model.firmware.boards import Board
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.memory import FORBIDDEN, largest_frames, memory_of, symbols
-from sdiwm_model.firmware.program import build_firmware, model_hash_bytes, wire_sizes
+from sdiwm_model.firmware.program import Contents, build_firmware
 from sdiwm_model.runtime.link import Link
 from sdiwm_model.runtime.messages import Codec
 
 TIMEOUT_S = 60.0
 
 
-def footprint(board: Board, model: QuantisedModel, model_hash: str) -> dict[str, Any]:
+def footprint(board: Board, contents: Contents) -> dict[str, Any]:
     """What the linker says of the firmware, the names it must not hold, and the largest frames."""
-    image = build_firmware(model, model_hash, board)
+    image = build_firmware(contents, board)
     memory = memory_of(image)
     return {
         "sram_bytes": {
@@ -33,13 +33,11 @@ def footprint(board: Board, model: QuantisedModel, model_hash: str) -> dict[str,
     }  # fmt: skip
 
 
-def stack_peak(
-    board: Board, model: QuantisedModel, model_hash: str, goal: Goal, planner: IntegerMppi
-) -> int:
+def stack_peak(board: Board, contents: Contents, goal: Goal, planner: IntegerMppi) -> int:
     """Bytes of stack that the firmware used at most for a handshake, a fusion and a plan."""
-    codec = Codec(wire_sizes(model))
-    image = build_firmware(model, model_hash, board)
-    link = Link(lambda: Emulator(board, image), codec, model_hash_bytes(model_hash), TIMEOUT_S)
+    codec = Codec(contents.wire_sizes)
+    image = build_firmware(contents, board)
+    link = Link(lambda: Emulator(board, image), codec, contents.hash_bytes, TIMEOUT_S)
     try:
         link.ask("SetSettings", {"word": np.frombuffer(bytes(planner.integers), "<i4")})
         link.ask("SetGoal", {"word": np.frombuffer(goal.to_bytes(), "<u4")})

@@ -8,9 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdiwm_model.compression.quantised_model import QuantisedModel
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.firmware.program import generated_sources
+from sdiwm_model.firmware.program import Contents, generated_sources
 from sdiwm_model.runtime.build import find_compiler, sources
 
 FLAGS = (
@@ -26,12 +25,12 @@ FLAGS = (
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def build_link(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
+def build_link(contents: Contents, folder: Path) -> Path:
     """mcu_firmware/tests/link_host.cpp as a program in `folder`."""
-    return _build(find_compiler(), "link_host.cpp", q, model_hash, folder, SANITIZERS)
+    return _build(find_compiler(), "link_host.cpp", contents, folder, SANITIZERS)
 
 
-def build_fuzzer(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
+def build_fuzzer(contents: Contents, folder: Path) -> Path:
     """mcu_firmware/tests/fuzz.cpp as a program in `folder`; SdiwmError without clang."""
     clang = shutil.which("clang++") or shutil.which("clang")
     if clang is None:
@@ -39,7 +38,7 @@ def build_fuzzer(q: QuantisedModel, model_hash: str, folder: Path) -> Path:
             "libFuzzer comes with clang: `sudo apt-get install clang libclang-rt-14-dev`."
         )
     flags = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
-    return _build(clang, "fuzz.cpp", q, model_hash, folder, flags)
+    return _build(clang, "fuzz.cpp", contents, folder, flags)
 
 
 def fuzz(program: Path, corpus: Path, seconds: int) -> None:
@@ -57,20 +56,20 @@ def fuzz(program: Path, corpus: Path, seconds: int) -> None:
 def _build(
     compiler: str,
     source: str,
-    q: QuantisedModel,
-    model_hash: str,
+    contents: Contents,
     folder: Path,
     flags: Sequence[str],
 ) -> Path:
-    for name, text in generated_sources(q, model_hash).items():
+    files = generated_sources(contents)
+    for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     root = sources()
     program = folder / Path(source).stem
     include = [f"-I{folder}", f"-I{root}", f"-I{root / 'kernels'}"]
     command = [
         compiler, *FLAGS, *flags, *include, str(root / "tests" / source),
-        str(folder / "model.cpp"),
-        "-lstdc++", "-o", str(program),
+        *(str(folder / name) for name in files if name.endswith(".cpp")), "-lstdc++",
+        "-o", str(program),
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}

@@ -88,11 +88,12 @@ class SerialLine:
 
 
 class RefusedError(SdiwmError):
-    """The chip said no; `reason` is its name among `REASON_NAMES`."""
+    """The chip said no; `reason` is its name among `REASON_NAMES`, `detail` its number."""
 
     def __init__(self, request: str, reason: int, detail: int) -> None:
         known = reason < len(REASONS)
         self.reason = REASON_NAMES[reason] if known else "unknown"
+        self.detail = detail
         text = REASONS[reason] if known else f"reason {reason}, which this release does not know"
         said = text.format(detail=detail, mine=PROTOCOL_VERSION)
         super().__init__(f"The microcontroller refused {request}: {said}.")

@@ -1,6 +1,7 @@
-"""The `mcu` back end: fusion and planning on a microcontroller, or on an emulated one.
+"""The `mcu` back end: from picture to plan on a microcontroller, or on an emulated one.
 
-Sight and language run here by ONNX Runtime; all that runs at every tick runs there.
+Language runs here by ONNX Runtime, once for each instruction; so does sight where the chip's
+firmware has no encoder, and `encode_image`, with which pictures of goals are read.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from sdiwm_model.compression.fixed_point import (
 )
 from sdiwm_model.compression.integer_planner import PlannerIntegers, planner_integers
 from sdiwm_model.compression.integer_reference import fusion_inputs
-from sdiwm_model.compression.quantised_model import load_engine, make_goal
+from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.boards import BOARDS, Board, find_board
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.program import (
     MAX_CANDIDATES,
     MAX_HORIZON,
+    Contents,
     build_firmware,
-    model_hash_bytes,
-    wire_sizes,
 )
 from sdiwm_model.planning.protocols import Array, Plan, Planner, PlannerSettings
 from sdiwm_model.runtime.checks import as_floats
 from sdiwm_model.runtime.link import WAKING, Line, Link, RefusedError, SerialLine
+from sdiwm_model.runtime.mcu_observer import McuObserver
 from sdiwm_model.runtime.messages import Codec
 from sdiwm_model.runtime.onnx import OnnxRuntime
+from sdiwm_model.runtime.protocols import Observer
 
 EMULATED = "pil"  # processor in the loop: the port name of an emulated chip
 EMULATED_BOARD = "mps2-an500"
@@ -72,12 +74,13 @@ class McuRuntime(OnnxRuntime):
                 f"{self.manifest.sizes.dynamics_kind}: choose the back end 'onnx' or 'torch'."
             )
         self.manifest = replace(self.manifest, planner=fitting(self.manifest))
-        self.model = load_engine(folder / "engine.safetensors")
+        self.contents = Contents.of_bundle(folder)
+        self.model = self.contents.model
         emulated = is_emulated(port)
         self.link = Link(
             self._open_line,
-            Codec(wire_sizes(self.model)),
-            model_hash_bytes(self.manifest.model_hash),
+            Codec(self.contents.wire_sizes),
+            self.contents.hash_bytes,
             EMULATED_TIMEOUT_S if emulated else TIMEOUT_S,
         )
         weakref.finalize(self, self.link.close)
@@ -91,6 +94,23 @@ class McuRuntime(OnnxRuntime):
         answer = self.link.ask("Fuse", {"input": fusion_inputs(self.model, features, proprio)})
         return latent_from_q15(np.array(answer["latent"], np.int16))
 
+    def make_observer(self) -> Observer:
+        """Pictures are encoded on the chip where its firmware can, else here."""
+        if not self.link.identity["has_encoder"]:
+            return super().make_observer()
+        return McuObserver(self.link, self.model, self.manifest, self.seconds)
+
+    def seconds(self, ticks: int) -> float:
+        """Ticks of the chip -> seconds.
+
+        An emulated chip counts instructions; its time is their number times the board's cycles for
+        each at 480 MHz, an estimate. A real chip counts cycles.
+        """
+        board = BOARDS.get(self.link.board)
+        if board is None or board.machine is None:
+            return ticks / float(self.link.identity["ticks_per_second"])
+        return board.estimated_seconds(ticks)
+
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
         """MPPI in integers on the chip: the same bits as on every other target."""
         return McuPlanner(self, settings, seed)
@@ -103,20 +123,17 @@ class McuRuntime(OnnxRuntime):
         if not is_emulated(self.port):
             return SerialLine(self.port)
         board = emulated_board(self.port)
-        return Emulator(board, build_firmware(self.model, self.manifest.model_hash, board))
+        return Emulator(board, build_firmware(self.contents, board))
 
 
 class McuPlanner:
-    """A whole plan by one request; `elapsed_s` is the chip's own time, never this machine's.
-
-    An emulated chip counts instructions; its time is their number times the board's cycles for each
-    at 480 MHz, an estimate. A real chip counts cycles.
-    """
+    """A whole plan by one request; `elapsed_s` is the chip's own time, never this machine's."""
 
     def __init__(self, runtime: McuRuntime, settings: PlannerSettings, seed: int) -> None:
         self.settings = settings
         self._link = runtime.link
         self._model = runtime.model
+        self._seconds = runtime.seconds
         self.integers = planner_integers(runtime.model, settings, seed)
         for name in ("candidates", "horizon"):
             asked, most = getattr(settings, name), int(self._link.identity[name])
@@ -175,12 +192,6 @@ class McuPlanner:
         self._link.ask("SetSettings", {"word": np.frombuffer(bytes(plain), "<i4")})
         self._link.ask("SetGoal", {"word": np.frombuffer(goal, "<u4")})
         self._link.told = told
-
-    def _seconds(self, ticks: int) -> float:
-        board = BOARDS.get(self._link.board)
-        if board is None or board.machine is None:
-            return ticks / float(self._link.identity["ticks_per_second"])
-        return board.estimated_seconds(ticks)
 
 
 def fitting(manifest: Manifest) -> PlannerSettings:

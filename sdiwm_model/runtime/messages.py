@@ -15,11 +15,11 @@ from typing import Any
 
 from sdiwm_model.compression.quantised_model import QuantisedModel
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 WATCHDOG_MS = 100  # of silence, after which the chip falls back to the safe action
 HEADER = struct.Struct("<BBH")
 CHECKSUM = struct.Struct("<I")
-IMAGE_CHUNK = 256
+IMAGE_CHUNK = 1024  # bytes of a picture in one message; the last one is padded
 
 _SCALARS = {"u8": ("B", "uint8_t", 1), "u16": ("H", "uint16_t", 2), "u32": ("I", "uint32_t", 4)}
 _SCALARS |= {"i16": ("h", "int16_t", 2), "i32": ("i", "int32_t", 4)}
@@ -50,6 +50,7 @@ class WireSizes:
     latent: int
     action: int
     fusion_input: int
+    proprio: int
     hidden: int
     head: int
     prior: int
@@ -63,6 +64,7 @@ class WireSizes:
             latent=q.latent,
             action=q.action,
             fusion_input=q.features + q.proprio,
+            proprio=q.proprio,
             hidden=len(q.layers["input"].weight),
             head=len(q.layers["cost_input"].weight),
             prior=len(q.layers["prior_input"].weight) if q.prior else 0,
@@ -98,6 +100,9 @@ COUNTERS = (
     "watchdog",  # times that a silent host made the chip fall back to the safe action
     "plans",
     "lost_bytes",  # that came while the receive buffer was full
+    "chunk_order",  # chunks of a picture after a gap, repeated, or of another picture
+    "partial_picture",  # wishes to encode or fuse a picture that is not there, or not whole
+    "pictures",  # encoded
 )
 """What the chip counts since its start, in the order of `Statistics.counter`."""
 
@@ -118,6 +123,10 @@ REASONS = (
     "the latent's number {detail} is out of its range",
     "the warm start's number {detail} is out of its range",
     "this firmware has no image encoder: send features by `fuse`",
+    "no chunk of a picture begins at byte {detail}",
+    "a picture's chunks come in order and without gaps: byte {detail} is the next one",
+    "the picture to be encoded is not whole: byte {detail} is the next one",
+    "picture number {detail} is not the newest one that was encoded",
 )
 """Why the chip refuses, in words, by `Refusal.reason`."""
 
@@ -125,6 +134,7 @@ REASON_NAMES = (
     "kOldVersion", "kUnknown", "kWrongSize", "kRepeated", "kReordered", "kNoHandshake",
     "kOtherModel", "kNoGoal", "kNoSettings", "kStopped", "kSettingRange", "kGoalRange",
     "kInputRange", "kLatentRange", "kWarmStartRange", "kNoEncoder",
+    "kChunkRange", "kChunkOrder", "kPartialPicture", "kNoPicture",
 )  # fmt: skip
 
 MESSAGES = (
@@ -146,7 +156,13 @@ MESSAGES = (
     Message("ReadStatistics", 6, ()),
     Message("Heartbeat", 7, ()),
     Message("Stop", 8, ()),
-    Message("ImageChunk", 9, (Field("offset", "u32"), Field("bytes", "u8", IMAGE_CHUNK))),
+    Message(
+        "ImageChunk",
+        9,
+        (Field("picture", "u32"), Field("offset", "u32"), Field("bytes", "u8", IMAGE_CHUNK)),
+    ),
+    Message("Encode", 10, (Field("picture", "u32"), Field("first", "u32"))),  # 1: forget others
+    Message("FuseSeen", 11, (Field("picture", "u32"), Field("proprio", "i16", "proprio"))),
     # From the chip; `answers` is the sequence number of what is answered.
     Message(
         "Identity",
@@ -198,6 +214,9 @@ MESSAGES = (
             Field("stack_peak", "u32"),
             Field("action", "i16", "action"),  # what the robot is told just now
         ),
+    ),
+    Message(
+        "Encoded", 71, (Field("answers", "u16"), Field("unused", "u16"), Field("ticks", "u32"))
     ),
     Message("Safe", 70, (Field("silent_ms", "u32"),)),  # unasked, once for each silence
 )  # fmt: skip

@@ -16,6 +16,21 @@ HOST_BACKENDS = ("torch", "onnx", "native")
 BACKENDS = (*HOST_BACKENDS, "mcu")
 
 
+class Observer(Protocol):
+    """What one episode has shown so far. Methods raise SdiwmError on what is no such picture."""
+
+    def see(self, image: NDArray[np.uint8]) -> float:
+        """The next picture, one model step after the last where the model takes several.
+
+        Returns the seconds that encoding it took, on whatever encodes.
+        """
+        ...
+
+    def latent(self, proprio: Array) -> Array:
+        """proprio (P,) -> z (Z,), with the pictures so far; `see` one first."""
+        ...
+
+
 @runtime_checkable
 class Runtime(Protocol):
     """A loaded bundle. Methods raise SdiwmError on a wrong shape, dtype or a value not finite."""
@@ -29,6 +44,10 @@ class Runtime(Protocol):
 
     def fuse(self, features: Array, proprio: Array) -> Array:
         """features (frames * E,), newest first, proprio (P,) -> latent z (Z,); run every tick."""
+        ...
+
+    def make_observer(self) -> Observer:
+        """An observer that has seen nothing yet: `encode_image` and `fuse` of an episode."""
         ...
 
     def condition(self, instruction: str) -> Array:

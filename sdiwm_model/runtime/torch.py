@@ -13,6 +13,8 @@ from sdiwm_model.planning.mppi import Mppi
 from sdiwm_model.planning.protocols import Array, Planner, PlannerSettings
 from sdiwm_model.runtime.checks import as_floats, check_disagreement, check_image
 from sdiwm_model.runtime.conditioning import Conditioner, takes_words
+from sdiwm_model.runtime.observer import HostObserver
+from sdiwm_model.runtime.protocols import Observer
 from sdiwm_model.world_model import WorldModel
 
 
@@ -93,6 +95,10 @@ class TorchRuntime:
         features = as_floats("features", features, (sizes.frames * sizes.features,))
         proprio = as_floats("proprio", proprio, (sizes.proprio,))
         return self.model.fusion(torch.tensor(features), torch.tensor(proprio)).numpy()
+
+    def make_observer(self) -> Observer:
+        """Pictures and joints of an episode -> latents."""
+        return HostObserver(self)
 
     def condition(self, instruction: str) -> Array:
         """A sentence -> c (C,); InstructionError where it names none of the goals."""

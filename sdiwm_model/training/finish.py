@@ -24,6 +24,8 @@ from sdiwm_model.world_model import WorldModel
 CALIBRATION = "calibration.safetensors"
 CALIBRATION_ROLLOUTS = 256
 CALIBRATION_STEPS = 32
+PICTURES = "pictures"  # the name of those in the file; all else is a field of Calibration
+CALIBRATION_PICTURES = 128
 PROBE_STEPS = 2000
 PROBE_BATCH = 1024
 PROBE_LEARNING_RATE = 3e-3
@@ -61,14 +63,20 @@ def fit_probe(model: WorldModel, latents: Tensor, state: Tensor, seed: int) -> T
 def write_calibration(
     folder: Path, model: WorldModel, data: Experience, features: Tensor, seed: int
 ) -> None:
-    """Write a small sample of real rollouts, from which `sdiwm export` measures int8 ranges."""
+    """Write a small sample of real rollouts, from which `sdiwm export` measures int8 ranges.
+
+    Pictures are taken evenly from all.
+    """
     generator = torch.Generator().manual_seed(seed)
     steps = min(CALIBRATION_STEPS, int(data.lengths.min()) - 2)
     windows = draw_windows(
         data, features, CALIBRATION_ROLLOUTS, steps, generator, model.size.frames
     )
     goals = draw_goals(model, data, features, windows, generator)
+    total = len(data.frames)
+    chosen = torch.linspace(0, total - 1, min(total, CALIBRATION_PICTURES)).long()
     tensors = {
+        PICTURES: data.frames[chosen],
         "latents": model.fusion(windows.features[:, 0], windows.proprio[:, 0]),
         "actions": windows.action[:, :-1],
         "conditionings": goals.c.flatten(0, 1).unique(dim=0)[:CALIBRATION_ROLLOUTS],

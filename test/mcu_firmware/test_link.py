@@ -10,7 +10,7 @@ import pytest
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.host_tests import build_link
-from sdiwm_model.firmware.program import wire_sizes
+from sdiwm_model.firmware.program import Contents
 from sdiwm_model.runtime.link import Link, RefusedError, SerialLine
 from sdiwm_model.runtime.messages import Codec
 
@@ -50,18 +50,23 @@ def model(hostile_of):
 
 
 @pytest.fixture(scope="module")
-def program(model, tmp_path_factory):
-    return build_link(model, HASH, tmp_path_factory.mktemp("link"))
+def contents(model):
+    return Contents(model, HASH)
+
+
+@pytest.fixture(scope="module")
+def program(contents, tmp_path_factory):
+    return build_link(contents, tmp_path_factory.mktemp("link"))
 
 
 @pytest.fixture
-def connect(program, model):
+def connect(program, contents):
     links = []
 
     def make(model_hash=HASH, **line):
         link = Link(
             lambda: PipeLine(program, **line),
-            Codec(wire_sizes(model)),
+            Codec(contents.wire_sizes),
             bytes.fromhex(model_hash),
             timeout_s=0.01,
         )

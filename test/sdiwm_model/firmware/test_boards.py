@@ -10,7 +10,7 @@ from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.image import build_image
 from sdiwm_model.firmware.memory import FORBIDDEN, symbols
-from sdiwm_model.firmware.program import build_firmware
+from sdiwm_model.firmware.program import Contents, build_firmware
 
 ECHO = Path(__file__).with_name("echo.cpp")
 EMULATED = [board for board in BOARDS.values() if board.machine]
@@ -38,7 +38,7 @@ def test_memory_clock_and_uart(board):
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
 def test_no_heap_and_no_libstdcxx(board, quantised_with_prior):
-    names = symbols(build_firmware(quantised_with_prior, "0123456789abcdef", board))
+    names = symbols(build_firmware(Contents(quantised_with_prior, "0123456789abcdef"), board))
     assert "main" in names
     assert not [name for name in names if FORBIDDEN.search(name)]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sdiwm_model.runtime.messages import (
     MESSAGES,
+    PROTOCOL_VERSION,
     REASON_NAMES,
     REASONS,
     Codec,
@@ -18,7 +19,7 @@ from sdiwm_model.runtime.messages import (
     open_frame,
 )
 
-CODEC = Codec(WireSizes(8, 3, 11, 12, 4, 0, 64, 5))
+CODEC = Codec(WireSizes(8, 3, 11, 3, 12, 4, 0, 64, 5))
 
 
 @given(st.binary(max_size=1200))
@@ -44,7 +45,7 @@ def test_cobs_takes_no_nonsense(data):
 @given(st.integers(0, 255), st.integers(0, 65535), st.binary(max_size=400), st.data())
 def test_a_flipped_bit_is_noticed(number, sequence, payload, data):
     sent = frame(number, sequence, payload)[:-1]
-    assert open_frame(sent) == (number, 1, sequence, payload)
+    assert open_frame(sent) == (number, PROTOCOL_VERSION, sequence, payload)
     at = data.draw(st.integers(0, 8 * len(sent) - 1))
     damaged = bytearray(sent)
     damaged[at // 8] ^= 1 << at % 8
