@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,14 +81,25 @@ class Rollouts:
             visited.append(float_step(weights, visited[-1], self.actions[:, t], self.conditionings))
         return np.stack(visited)
 
+    def some(self, chosen: slice) -> Rollouts:
+        """A part of the rollouts."""
+        return Rollouts(self.starts[chosen], self.actions[chosen], self.conditionings[chosen])
+
+    def and_others(self, other: Rollouts) -> Rollouts:
+        """These and others, as long as the shorter ones are."""
+        steps = min(self.actions.shape[1], other.actions.shape[1])
+        return Rollouts(
+            np.concatenate([self.starts, other.starts]),
+            np.concatenate([self.actions[:, :steps], other.actions[:, :steps]]),
+            np.concatenate([self.conditionings, other.conditionings]),
+        )
+
     def by_integers(self, q: QuantisedModel) -> Floats:
         """The same by the integer model, one goal at a time."""
         model = IntegerModel(q)
         visited = np.empty((self.actions.shape[1] + 1, *self.starts.shape), np.float32)
         visited[0] = self.starts
-        distinct, goal_of = np.unique(self.conditionings, axis=0, return_inverse=True)
-        for index, conditioning in enumerate(distinct):
-            chosen = goal_of.ravel() == index
+        for conditioning, chosen in by_goal(self.conditionings):
             start = latent_to_q15(self.starts[chosen])
             path = model.rollout(
                 model.goal(conditioning), start, actions_to_int8(self.actions[chosen])
@@ -125,12 +136,24 @@ class Activations:
         return Activations(latents, actions, _hidden(weights, latents, actions, c), heads)
 
 
+def by_goal(conditionings: Floats) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
+    """Each distinct row of conditionings (N, C), and which rows (N,) it is."""
+    distinct, goal_of = np.unique(conditionings, axis=0, return_inverse=True)
+    for index, conditioning in enumerate(distinct):
+        yield conditioning, goal_of.ravel() == index
+
+
 def fusion_activations(weights: Weights, calibration: Calibration) -> list[Floats]:
     """Inputs (F, ...) of the three layers of the fusion network."""
     mean, std = weights["fusion.proprio_mean"], weights["fusion.proprio_std"]
     x = np.concatenate([calibration.features, (calibration.proprio - mean) / std], axis=1)
     first = np.maximum(_linear(weights, "fusion.0", x), 0)
     return [x, first, np.maximum(_linear(weights, "fusion.1", first), 0)]
+
+
+def float_head(weights: Weights, head: str, z: Floats, c: Floats) -> Floats:
+    """What "cost" or "value" says of z (N, Z) under c (N, C): (N,)."""
+    return _linear(weights, f"{head}.output", _head_hidden(weights, head, z, c)).mean(axis=1)
 
 
 def float_step(weights: Weights, z: Floats, a: Floats, c: Floats) -> Floats:

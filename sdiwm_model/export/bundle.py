@@ -22,8 +22,8 @@ from sdiwm_model.checkpoint import (
     write_manifest,
 )
 from sdiwm_model.compression.activations import Calibration
-from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.quantised_model import save_engine
+from sdiwm_model.compression.search import quantise_for_control
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.encoder import ENCODER
 from sdiwm_model.export.onnx import OPSET, export_onnx
@@ -37,8 +37,9 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
     """Write float weights, ONNX graphs, the int8 engine and encoder and a manifest into ``out``.
 
     A transformer dynamics gets no engine and no encoder, and a run without pictures for calibration
-    (of an older release) no encoder: `complete_bundle` adds it. The folder appears whole or not at
-    all; an older bundle there is replaced, but nothing else.
+    (of an older release) no encoder: `complete_bundle` adds it. A run that `sdiwm compress` wrote
+    keeps its engine. The folder appears whole or not at all; an older bundle there is replaced, but
+    nothing else.
 
     Returns:
         The manifest, and the largest difference of every ONNX graph from torch.
@@ -49,19 +50,25 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
     """
     _check_replaceable(out)
     model, manifest = load_model(source)
-    calibration, pictures = _calibration(source / CALIBRATION)
+    calibration, pictures = read_calibration(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
         shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
         errors = export_onnx(folder, model)
+        about: dict[str, object] = _versions() | {"seed": seed}
         if model.size.dynamics_kind == "gru":
-            weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
-            save_engine(quantise(weights, calibration, seed), folder / ENGINE)
+            if (source / ENGINE).is_file():
+                shutil.copyfile(source / ENGINE, folder / ENGINE)
+            else:
+                weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
+                chosen = quantise_for_control(weights, calibration, manifest.planner, seed)
+                save_engine(chosen.model, folder / ENGINE)
+                about["quantisation"] = chosen.describe()
             if pictures is not None and model.size.encoder != "vit":
                 _write_encoder(folder, pictures)
-        provenance = manifest.provenance | {"export": _versions() | {"seed": seed}}
+        provenance = manifest.provenance | {"export": about}
         write_manifest(folder, replace(manifest, provenance=provenance))
         if out.exists():
             out.rename(Path(temporary) / "replaced")
@@ -129,10 +136,15 @@ def _versions() -> dict[str, object]:
     return {"opset": OPSET} | {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
 
 
-def _calibration(path: Path) -> tuple[Calibration, NDArray[np.uint8] | None]:
-    """What the engine is calibrated on, and pictures for the encoder where there are some."""
+def read_calibration(source: Path) -> tuple[Calibration, NDArray[np.uint8] | None]:
+    """What the engine is calibrated on, and pictures for the encoder where there are some.
+
+    Raises:
+        SdiwmError: the folder holds no calibration.
+    """
     from safetensors.numpy import load_file
 
+    path = source / CALIBRATION
     if not path.is_file():
         raise SdiwmError(
             f"{path} is missing: give --model a folder that 'sdiwm train' wrote, not an exported "

@@ -18,6 +18,7 @@ from sdiwm_model.compression.quantised_model import (
     make_goal,
     save_engine,
 )
+from sdiwm_model.compression.ranges import Ranges
 from sdiwm_model.errors import SdiwmError
 
 
@@ -289,3 +290,21 @@ def test_bad_calibration_is_named(float_weights, calibration):
 def test_a_bad_conditioning_is_refused(quantised, c):
     with pytest.raises(SdiwmError, match="conditioning"):
         make_goal(quantised, c)
+
+
+def test_an_open_gate_stays_open(float_weights, calibration):
+    """A gate saturates at its multiplier, 4 to 8; sums beyond that must not stop at 4."""
+    w = {name: value.copy() for name, value in float_weights.items()}
+    w["dynamics.gru_hidden.bias"][32:64] += 7.0  # z' = z almost exactly, whatever the action
+    c = calibration.conditionings[0]
+    expected = float_path(w, calibration.latents, calibration.actions, c)
+
+    def drift(gates):
+        model = IntegerModel(quantise(w, calibration, ranges=Ranges(gates=gates)))
+        start = latent_to_q15(calibration.latents)
+        path = model.rollout(model.goal(c), start, actions_to_int8(calibration.actions))
+        return np.sqrt(np.square(latent_from_q15(path)[:, -1] - expected[:, -1]).mean())
+
+    assert drift(1.0) < 0.5 * drift(0.0)
+    multiplier = quantise(w, calibration).layers["update"].multiplier
+    assert (multiplier > 6.5 * 4096).all()
