@@ -13,6 +13,7 @@ from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.memory import FORBIDDEN, largest_frames, memory_of, symbols
 from sdiwm_model.firmware.program import Contents, build_firmware
 from sdiwm_model.runtime.link import Link
+from sdiwm_model.runtime.mcu_observer import send_picture
 from sdiwm_model.runtime.messages import Codec
 
 TIMEOUT_S = 60.0
@@ -34,13 +35,17 @@ def footprint(board: Board, contents: Contents) -> dict[str, Any]:
 
 
 def stack_peak(board: Board, contents: Contents, goal: Goal, planner: IntegerMppi) -> int:
-    """Bytes of stack that the firmware used at most for a handshake, a fusion and a plan."""
+    """Bytes of stack that the firmware used at most for handshake, picture, fusion and plan."""
     codec = Codec(contents.wire_sizes)
     image = build_firmware(contents, board)
     link = Link(lambda: Emulator(board, image), codec, contents.hash_bytes, TIMEOUT_S)
     try:
         link.ask("SetSettings", {"word": np.frombuffer(bytes(planner.integers), "<i4")})
         link.ask("SetGoal", {"word": np.frombuffer(goal.to_bytes(), "<u4")})
+        if contents.encoder is not None:
+            send_picture(link, 1, np.zeros(contents.encoder.picture_shape, np.uint8))
+            link.ask("Encode", {"picture": 1, "first": 1})
+            link.ask("FuseSeen", {"picture": 1, "proprio": [0] * codec.sizes.proprio})
         latent = link.ask("Fuse", {"input": [0] * codec.sizes.fusion_input})["latent"]
         mean = [0] * codec.sizes.count("moves")
         link.ask("PlanRequest", {"plan": 0, "cold": 1, "latent": latent, "mean": mean})

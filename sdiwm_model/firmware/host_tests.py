@@ -1,9 +1,10 @@
-"""The command handler compiled for this machine with sanitizers: a pipe for tests, and a fuzzer."""
+"""The command handler compiled for this machine with sanitizers: behind a pipe, and a fuzzer."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,44 @@ FLAGS = (
     "-Wconversion",
     "-Werror",
 )
+STOP_TIMEOUT_S = 20.0
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+class HostLine:
+    """See runtime.link.Line: the command handler of `build_link` behind a pipe."""
+
+    def __init__(self, program: Path) -> None:
+        self._answers = b""
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, and keep what comes back."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        if self._process.poll() is not None or stdin.closed:
+            raise SdiwmError("The command handler on this machine has ended.")
+        stdin.write(struct.pack("<II", 0, len(data)) + data)
+        stdin.flush()
+        (size,) = struct.unpack("<I", stdout.read(4))
+        self._answers += stdout.read(size)
+
+    def read_some(self, timeout_s: float) -> bytes:
+        """What has come back; a handler that says nothing has nothing more to say."""
+        data, self._answers = self._answers, b""
+        return data
+
+    def close(self) -> None:
+        """End the program; SdiwmError where a sanitizer ended it."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        if stdin.closed:
+            return
+        stdin.close()
+        status = self._process.wait(STOP_TIMEOUT_S)
+        stdout.close()
+        if status:
+            raise SdiwmError("The command handler on this machine was ended by a sanitizer.")
 
 
 def build_link(contents: Contents, folder: Path) -> Path:

@@ -88,7 +88,8 @@ def _compile(
     common = root / "boards" / "cortex_m"
     include = [f"-I{folder}", f"-I{root}", f"-I{root / 'kernels'}"]
     objects = []
-    units = [*programs, common / "start.cpp", root / "boards" / board.folder / "board.cpp"]
+    own = root / "boards" / board.folder / "board.cpp"
+    units = [*programs, common / "start.cpp", common / "receiver.cpp", own]
     for index, unit in enumerate(units):
         target = folder / f"{index}-{unit.stem}.o"
         _run([COMPILER, *board.flags, *FLAGS, *flags, *include, "-c", str(unit), "-o", str(target)])

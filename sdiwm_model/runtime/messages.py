@@ -334,6 +334,7 @@ def generate_messages(sizes: WireSizes, model_hash: bytes) -> str:
         "",
         f"constexpr uint8_t kProtocolVersion = {PROTOCOL_VERSION};",
         f"constexpr uint32_t kWatchdogMs = {WATCHDOG_MS};",
+        f"constexpr uint32_t kImageChunk = {IMAGE_CHUNK};",
         f"constexpr uint8_t kModelHash[8] = {{{', '.join(str(b) for b in model_hash)}}};",
         "",
     ]

@@ -197,7 +197,9 @@ def test_old_versions_unknown_messages_and_wrong_sizes(greeted):
 
 
 def test_an_image_is_refused_in_words(greeted):
-    assert refusal(greeted.ask("ImageChunk", picture=1, offset=0, bytes=bytes(1024))) == "kNoEncoder"
+    assert (
+        refusal(greeted.ask("ImageChunk", picture=1, offset=0, bytes=bytes(1024))) == "kNoEncoder"
+    )
 
 
 def test_oversized_and_damaged_frames_are_counted(greeted):

@@ -1,15 +1,13 @@
 """The host's side of the link, against the real command handler behind a pipe."""
 
 import os
-import struct
-import subprocess
 
 import numpy as np
 import pytest
 
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.firmware.host_tests import build_link
+from sdiwm_model.firmware.host_tests import HostLine, build_link
 from sdiwm_model.firmware.program import Contents
 from sdiwm_model.runtime.link import Link, RefusedError, SerialLine
 from sdiwm_model.runtime.messages import Codec
@@ -17,31 +15,18 @@ from sdiwm_model.runtime.messages import Codec
 HASH = "0123456789abcdef"
 
 
-class PipeLine:
-    """A `Line` to the handler; what `spoil` returns is sent, what `lose` says is dropped."""
+class PoorLine(HostLine):
+    """A line to the handler; what `spoil` returns is sent, what `lose` says is dropped."""
 
     def __init__(self, program, spoil=lambda data: data, lose=lambda data: False):
-        self._spoil, self._lose, self._answers = spoil, lose, b""
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        super().__init__(program)
+        self._spoil, self._lose = spoil, lose
 
     def write(self, data):
-        if self._process.poll() is not None or self._process.stdin.closed:
-            raise SdiwmError("gone")
-        data = self._spoil(data)
-        self._process.stdin.write(struct.pack("<II", 0, len(data)) + data)
-        self._process.stdin.flush()
-        (size,) = struct.unpack("<I", self._process.stdout.read(4))
-        answer = self._process.stdout.read(size)
-        self._answers += b"" if self._lose(answer) else answer
-
-    def read_some(self, timeout_s):
-        data, self._answers = self._answers, b""
-        return data
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait(20)
-        self._process.stdout.close()
+        before = self._answers
+        super().write(self._spoil(data))
+        if self._lose(self._answers[len(before) :]):
+            self._answers = before
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +50,7 @@ def connect(program, contents):
 
     def make(model_hash=HASH, **line):
         link = Link(
-            lambda: PipeLine(program, **line),
+            lambda: PoorLine(program, **line),
             Codec(contents.wire_sizes),
             bytes.fromhex(model_hash),
             timeout_s=0.01,

@@ -3,13 +3,11 @@
 
 #include <stdint.h>
 
+#include "receiver.hpp"
 #include "registers.hpp"
-#include "ring.hpp"
 
 namespace sdiwm {
 namespace board {
-
-constexpr uint32_t kRingBytes = 4096;
 
 struct CmsdkUart {
   uint32_t base;
@@ -26,15 +24,17 @@ struct CmsdkUart {
   }
 
   // Called by the interrupt handler: everything received goes to the ring.
-  void receive(Ring<kRingBytes>& ring) const {
+  void receive() const {
     interrupt() = 2;  // clear
-    while ((state() & 2u) != 0) ring.put(static_cast<uint8_t>(data()));
+    while ((state() & 2u) != 0) received.put(static_cast<uint8_t>(data()));
   }
 
-  void send(uint8_t byte) const {
-    while ((state() & 1u) != 0) {
+  void send(const uint8_t* bytes, uint32_t count) const {
+    for (uint32_t i = 0; i < count; ++i) {
+      while ((state() & 1u) != 0) {
+      }
+      data() = bytes[i];
     }
-    data() = byte;
   }
 };
 

@@ -51,7 +51,11 @@ static void enable_coprocessors() {
 extern "C" __attribute__((noreturn)) void sdiwm_reset() {
   using namespace sdiwm::board;
   enable_coprocessors();
-  memcpy(sdiwm_fast_begin, sdiwm_fast_from, static_cast<size_t>(sdiwm_fast_end - sdiwm_fast_begin));
+  if (sdiwm_fast_begin != sdiwm_fast_from) {
+    const auto bytes = static_cast<size_t>(sdiwm_fast_end - sdiwm_fast_begin);
+    memcpy(sdiwm_fast_begin, sdiwm_fast_from, bytes);
+    asm volatile("dsb\n\tisb" ::: "memory");
+  }
   memcpy(sdiwm_data_begin, sdiwm_data_from, static_cast<size_t>(sdiwm_data_end - sdiwm_data_begin));
   memset(sdiwm_bss_begin, 0, static_cast<size_t>(sdiwm_bss_end - sdiwm_bss_begin));
   memset(sdiwm_far_bss_begin, 0, static_cast<size_t>(sdiwm_far_bss_end - sdiwm_far_bss_begin));
@@ -61,6 +65,9 @@ extern "C" __attribute__((noreturn)) void sdiwm_reset() {
   main();
   for (;;) asm volatile("wfi");
 }
+
+// Wakes the processor, no more.
+extern "C" void sdiwm_tick() {}
 
 // A fault, or an interrupt that nobody handles: stop here; the hardware watchdog restarts the chip.
 extern "C" void sdiwm_fault() {

@@ -7,6 +7,7 @@ extern "C" {
 extern uint32_t sdiwm_stack_end[];
 void sdiwm_reset();
 void sdiwm_fault();
+void sdiwm_tick();
 }
 
 namespace sdiwm {
@@ -25,12 +26,12 @@ struct Vectors {
 constexpr int kSysTick = 14;  // place among the exceptions
 
 template <int kInterrupts>
-constexpr Vectors<kInterrupts> make_vectors(int interrupt, Handler handler, Handler tick) {
+constexpr Vectors<kInterrupts> make_vectors(int interrupt, Handler handler) {
   Vectors<kInterrupts> table{sdiwm_stack_end, {}, {}};
   for (Handler& entry : table.exceptions) entry = sdiwm_fault;
   for (Handler& entry : table.interrupts) entry = sdiwm_fault;
   table.exceptions[0] = sdiwm_reset;
-  table.exceptions[kSysTick] = tick;
+  table.exceptions[kSysTick] = sdiwm_tick;
   table.interrupts[interrupt] = handler;
   return table;
 }

@@ -14,13 +14,10 @@ constexpr CmsdkUart kUart{0x40004000u};
 constexpr uint32_t kTimer = 0x40000000u;  // CMSDK timer 0, which counts down
 constexpr int kReceiveInterrupt = 0;
 
-static Ring<kRingBytes> received;
-
-static void on_receive() { kUart.receive(received); }
-static void on_tick() {}
+static void on_receive() { kUart.receive(); }
 
 __attribute__((section(".vectors"), used)) static const auto vectors =
-    make_vectors<32>(kReceiveInterrupt, on_receive, on_tick);
+    make_vectors<32>(kReceiveInterrupt, on_receive);
 
 void start_board() {
   at(kTimer + 8) = 0xFFFFFFFFu;  // reload
@@ -33,17 +30,7 @@ void start_board() {
 
 uint32_t ticks() { return 0xFFFFFFFFu - at(kTimer + 4); }
 
-int read_byte() { return received.get(); }
-
-uint32_t lost_bytes() { return received.lost(); }
-
-void write(const uint8_t* bytes, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) kUart.send(bytes[i]);
-}
-
-void idle() {
-  if (received.empty()) asm volatile("wfi" ::: "memory");
-}
+void write(const uint8_t* bytes, uint32_t count) { kUart.send(bytes, count); }
 
 void feed_watchdog() {}
 

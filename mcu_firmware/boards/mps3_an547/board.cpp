@@ -15,13 +15,10 @@ constexpr uint32_t kCounterControl = 0x58100000u;
 constexpr uint32_t kCounter = 0x48101000u;  // its lower 32 bits
 constexpr int kReceiveInterrupt = 33;
 
-static Ring<kRingBytes> received;
-
-static void on_receive() { kUart.receive(received); }
-static void on_tick() {}
+static void on_receive() { kUart.receive(); }
 
 __attribute__((section(".vectors"), used)) static const auto vectors =
-    make_vectors<96>(kReceiveInterrupt, on_receive, on_tick);
+    make_vectors<96>(kReceiveInterrupt, on_receive);
 
 void start_board() {
   at(kCounterControl) = 1;
@@ -32,17 +29,7 @@ void start_board() {
 
 uint32_t ticks() { return at(kCounter); }
 
-int read_byte() { return received.get(); }
-
-uint32_t lost_bytes() { return received.lost(); }
-
-void write(const uint8_t* bytes, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) kUart.send(bytes[i]);
-}
-
-void idle() {
-  if (received.empty()) asm volatile("wfi" ::: "memory");
-}
+void write(const uint8_t* bytes, uint32_t count) { kUart.send(bytes, count); }
 
 void feed_watchdog() {}
 

@@ -5,7 +5,7 @@
 #include "../board.hpp"
 
 #include "../cortex_m/registers.hpp"
-#include "../cortex_m/ring.hpp"
+#include "../cortex_m/receiver.hpp"
 #include "../cortex_m/vectors.hpp"
 
 namespace sdiwm {
@@ -15,7 +15,6 @@ constexpr uint32_t kProcessorHertz = 480000000;
 constexpr uint32_t kPeripheralHertz = 120000000;
 constexpr uint32_t kBaud = 921600;
 constexpr int kUsart3Interrupt = 39;
-constexpr uint32_t kRingBytes = 4096;
 
 const char kName[] = "stm32h743";
 const uint32_t kTicksPerSecond = kProcessorHertz;
@@ -27,8 +26,6 @@ constexpr uint32_t kFlash = 0x52002000u;
 constexpr uint32_t kGpioD = 0x58020C00u;
 constexpr uint32_t kUsart3 = 0x40004800u;
 constexpr uint32_t kWatchdog = 0x58004800u;  // IWDG1
-
-static Ring<kRingBytes> received;
 
 static void wait_for(uint32_t address, uint32_t bits) {
   while ((at(address) & bits) != bits) {
@@ -121,10 +118,9 @@ static void on_usart3() {
   at(kUsart3 + 0x20) = 0xFu;  // ICR: overrun, noise, framing, parity; the frame's CRC tells
 }
 
-static void on_tick() {}
 
 __attribute__((section(".vectors"), used)) static const auto vectors =
-    make_vectors<150>(kUsart3Interrupt, on_usart3, on_tick);
+    make_vectors<150>(kUsart3Interrupt, on_usart3);
 
 void start_board() {
   start_clocks();
@@ -137,19 +133,11 @@ void start_board() {
 
 uint32_t ticks() { return at(0xE0001004u); }
 
-int read_byte() { return received.get(); }
-
-uint32_t lost_bytes() { return received.lost(); }
-
 void write(const uint8_t* bytes, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     wait_for(kUsart3 + 0x1C, 1u << 7);  // ISR.TXE
     at(kUsart3 + 0x28) = bytes[i];
   }
-}
-
-void idle() {
-  if (received.empty()) asm volatile("wfi" ::: "memory");
 }
 
 void feed_watchdog() { at(kWatchdog) = 0xAAAAu; }
