@@ -42,17 +42,15 @@ static inline void place_fixed_candidates(const PlannerSettings& s, const int16_
   }
 }
 
-// Draws the 64 candidates of one block: the even ones around the mean, the odd ones around the
-// prior's sequence where there is one.
+// Draws the 64 candidates of one block.
 static inline void draw_block(const PlannerSettings& s, int iteration, int block,
                               const int16_t* mean, Workspace& work) {
-  const int16_t* odd = s.use_prior != 0 ? work.prior : mean;
   NoiseState noise = {};
   for (int t = 0; t < s.horizon; ++t) {
     const int now = t * model::kAction;
     StepActions* actions = work.actions[block][t];
-    draw_actions(noise, s, block, t, iteration, mean + now, odd + now, actions);
-    if (block == 0) place_fixed_candidates(s, mean + now, odd + now, actions);
+    draw_actions(noise, s, block, t, iteration, mean + now, actions);
+    if (block == 0) place_fixed_candidates(s, mean + now, work.prior + now, actions);
   }
 }
 

@@ -18,7 +18,7 @@ struct PlannerSettings {
   int32_t value_shift;
   int32_t smoothness_multiplier;  // sum of squared differences of int8 actions -> cost
   int32_t smoothness_shift;
-  int32_t use_prior;  // 1: the policy prior proposes candidates
+  int32_t use_prior;  // 1: the policy prior proposes a plan
   int32_t cold;       // 1: no warm start; the mean starts from the prior's sequence or from zeros
   uint32_t seed;
   uint32_t plan;  // number of the plan: the other half of the noise key

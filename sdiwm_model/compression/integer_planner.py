@@ -41,7 +41,7 @@ class PlannerIntegers(ctypes.Structure):
     temperature        Q16 share of (mean - best)
     temperature_floor  in units of cost, at least 1
     value, smoothness  multiplier below 2^15 and right shift: head units or (127 a)^2 -> cost
-    use_prior          1: the policy prior proposes candidates
+    use_prior          1: the policy prior proposes a plan
     cold               1: no warm start, the mean starts from the prior's sequence or from zeros
     """
 
@@ -206,13 +206,10 @@ class IntegerMppi:
     ) -> NDArray[np.int8]:
         """Mean, prior (H, A) -> actions (N, H, A): clip(mean + AR(1) noise).
 
-        Row 0 is the mean, 1 zeros, 2 the prior's sequence, around which odd rows are scattered.
+        Row 0 is the mean, 1 zeros, 2 the prior's sequence where there is one.
         """
         s = self.integers
         horizon, width = mean.shape
-        centre = np.repeat(mean[None].astype(np.int64), s.candidates, axis=0)
-        if prior is not None:
-            centre[1::2] = prior
         actions = np.empty((s.candidates, horizon, width), np.int8)
         noise = np.zeros((s.candidates, width), np.int64)
         for t in range(horizon):
@@ -220,7 +217,7 @@ class IntegerMppi:
             normal = normal_bytes(s.candidates, t, iteration, groups, (s.seed, s.plan))[:, :width]
             fresh = mulhrs(normal << 8, s.gain if t else s.first_gain)
             noise = saturate16(mulhrs(noise, s.beta) + fresh)
-            moved = saturate16(centre[:, t] + saturate16(NOISE_SHARE * noise))
+            moved = saturate16(mean[t].astype(np.int64) + saturate16(NOISE_SHARE * noise))
             moved[0], moved[1] = mean[t], 0
             if prior is not None:
                 moved[2:3] = prior[t]

@@ -50,16 +50,14 @@ def propose(
     sigma: NDArray[np.float32],
     settings: PlannerSettings,
 ) -> Array:
-    """Candidates (N, H, A) around mean (H, A) and prior (H, A), with noise of spread sigma.
+    """Candidates (N, H, A): noise of spread sigma around mean (H, A), and what may be better.
 
-    Candidate 0 is the mean itself, 1 stands still, and where there is a prior 2 is its sequence.
-    Of the others the odd ones scatter around the prior, the even ones, without a prior all of
-    them, around the mean.
+    Candidate 0 is the mean itself, 1 stands still, and where there is a prior (H, A) 2 is its
+    sequence. No others scatter around the prior: the softmax would average its bias into every
+    plan, and the arm would rest beside its target.
     """
     noise = correlated_noise(rng, (settings.candidates, *mean.shape), settings.beta) * sigma
     actions = mean + noise
-    if prior is not None:
-        actions[1::2] = prior + noise[1::2]
     actions[0] = mean
     actions[1] = 0.0
     if prior is not None:

@@ -27,7 +27,7 @@ class PlannerSettings:
     temperature_floor its smallest value, in units of cost
     value_weight      weight of the value head at the last latent
     smoothness        weight of the squared difference of successive actions
-    use_prior         whether a model's policy prior proposes candidates, where it has one
+    use_prior         whether a model's policy prior proposes a plan, where it has one
     disagreement      weight of the standard deviation of an ensemble's costs, at every step
     """
 

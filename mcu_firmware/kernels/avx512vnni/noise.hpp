@@ -72,8 +72,7 @@ SDIWM_INLINE int64_t four_actions(const int16_t* actions, int used) {
 }
 
 static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int block, int t,
-                                int iteration, const int16_t* even, const int16_t* odd,
-                                StepActions* actions) {
+                                int iteration, const int16_t* mean, StepActions* actions) {
   const __m512i gain = _mm512_set1_epi16(static_cast<int16_t>(t == 0 ? s.first_gain : s.gain));
   const __m512i beta = _mm512_set1_epi16(static_cast<int16_t>(s.beta));
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -83,8 +82,7 @@ static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int
                        _mm512_set1_epi32(group)};
     philox16(word, {s.seed, s.plan});
     const int used = model::kAction - 4 * group < 4 ? model::kAction - 4 * group : 4;
-    const __m512i centre = _mm512_broadcast_i32x4(_mm_set_epi64x(
-        four_actions(odd + 4 * group, used), four_actions(even + 4 * group, used)));
+    const __m512i centre = _mm512_set1_epi64(four_actions(mean + 4 * group, used));
     const __m512i in_use = _mm512_set1_epi32(
         static_cast<int32_t>(0xFFFFFFFFu >> (8 * (4 - used))));
     for (int w = 0; w < 4; ++w) {

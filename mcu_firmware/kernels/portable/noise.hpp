@@ -29,12 +29,10 @@ static inline void draw_action(int16_t& noise, int32_t normal, int32_t gain, int
 }
 
 // Counter (16 block + lane, step, iteration, group): word w is candidate 16 w + lane of the block,
-// its bytes from the lowest are the four actions of the group. Even candidates scatter around
-// even[kAction], odd ones around odd[kAction]; actions[kTilesPerBlock]. Only tiles that hold
-// candidates are drawn.
+// its bytes from the lowest are the four actions of the group. Candidates scatter around
+// mean[kAction]; actions[kTilesPerBlock]. Only tiles that hold candidates are drawn.
 static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int block, int t,
-                                int iteration, const int16_t* even, const int16_t* odd,
-                                StepActions* actions) {
+                                int iteration, const int16_t* mean, StepActions* actions) {
   const int32_t gain = t == 0 ? s.first_gain : s.gain;
   const int here = s.candidates - kBlock * block;
   const int drawn = here < kBlock ? (here + kTile - 1) / kTile * kTile : kBlock;
@@ -43,14 +41,13 @@ static inline void draw_actions(NoiseState& noise, const PlannerSettings& s, int
       uint32_t word[4] = {static_cast<uint32_t>(16 * block + lane), static_cast<uint32_t>(t),
                           static_cast<uint32_t>(iteration), static_cast<uint32_t>(group)};
       philox(word, {s.seed, s.plan});
-      const int16_t* centre = lane % 2 == 0 ? even : odd;
       for (int c = lane; c < drawn; c += 16) {
           int8_t* four = actions[c / kTile].value[group][c % kTile];
         for (int i = 0; i < 4; ++i) {
           const int a = 4 * group + i;
           if (a < model::kAction) {
             draw_action(noise.value[group][c][i], normal(word[c / 16] >> (8 * i)), gain, s.beta,
-                        centre[a], four[i]);
+                        mean[a], four[i]);
           } else {
             four[i] = 0;
           }
