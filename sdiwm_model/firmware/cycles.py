@@ -33,10 +33,9 @@ VERSIONS = ("-19", "-18", "-20", "", "-17", "-16", "-15", "-14")  # of LLVM; the
 TRIPLES = {"cortex-m7": "thumbv7em-none-eabi", "cortex-m55": "thumbv8.1m.main-none-eabi"}
 FREE = re.compile(r"^(le|dls|wls|nop)\b")  # loop ends: no time of their own
 CONDITION = re.compile(r"^it([te]*)\s")
-CONDITIONAL = re.compile(
-    r"^([a-z0-9]+?)(?:eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)(\.\w+)?(\s)"
-)
-BRANCH = re.compile(r"^(b[a-z]*(?:\.[nw])?|cbn?z)(\s+r\d+,)?\s+.*$")
+CONDITIONS = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
+CONDITIONAL = re.compile(rf"^([a-z0-9]+?)(?:{CONDITIONS})(\.\w+)?(\s)")
+BRANCH = re.compile(rf"^(bl?(?:{CONDITIONS})?(?:\.[nw])?|cbn?z)(\s+r\d+,)?\s+.*$")  # to a place
 
 Block = tuple[int, ...]  # addresses of its instructions
 
