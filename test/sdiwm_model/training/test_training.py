@@ -41,7 +41,8 @@ def test_a_miniature_is_trained_exported_and_driven_end_to_end(
     assert main(["export", "--model", str(run), "--out", str(bundle)]) == 0
     manifest = read_manifest(bundle)
     assert manifest.provenance["data"][0]["seed"] == 7
-    assert {"model.safetensors", "step.onnx", "engine.safetensors"} <= set(manifest.files)
+    made = {"model.safetensors", "step.onnx", "engine.safetensors", "encoder.safetensors"}
+    assert made <= set(manifest.files)
     assert main(["run", "--task", "reach", "--model", str(bundle), "--backend", "onnx",
                  "--episodes", "1"]) == 0  # fmt: skip
     assert "of 1 succeeded" in capsys.readouterr().out
