@@ -1,6 +1,53 @@
 """Values on the command line that several commands take."""
 
+from __future__ import annotations
+
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdiwm_model.errors import SdiwmError
+
+if TYPE_CHECKING:
+    from sdiwm_model.evaluation.study import Folders
+    from sdiwm_model.runtime.protocols import Runtime
+
+
+def add_recordings(parser: argparse.ArgumentParser) -> None:
+    """Add what says which episodes a bench judges models on; see `recording_folders`."""
+    parser.add_argument("--horizon", type=int, default=100, metavar="T", help="model steps")
+    parser.add_argument(
+        "--train-data", type=Path, metavar="DIR", help="training episodes, for the statistics"
+    )
+    parser.add_argument(
+        "--data", type=Path, nargs="+", metavar="DIR", help="held-out episodes, a folder a seed"
+    )
+    parser.add_argument(
+        "--episodes", type=int, default=60, metavar="N", help="held-out, recorded for each seed"
+    )
+    parser.add_argument(
+        "--statistics-episodes", type=int, default=100, metavar="N",
+        help="recorded for the statistics",
+    )  # fmt: skip
+
+
+def recording_folders(args: argparse.Namespace, bundle: Path, runtime: Runtime) -> Folders:
+    """Episodes named on the command line, else recordings from the cache, made where needed.
+
+    Raises:
+        SdiwmError: numbers that make no sense, or not a folder a seed.
+    """
+    from sdiwm_model.evaluation.recordings import heldout_folder, statistics_folder
+    from sdiwm_model.evaluation.study import Folders
+
+    if args.horizon < 1 or args.episodes < 2 or args.statistics_episodes < 2:
+        raise SdiwmError("--horizon must be 1 or more, the numbers of episodes 2 or more")
+    if args.data and len(args.data) != len(args.seeds):
+        raise SdiwmError(f"--data names {len(args.data)} folders for {len(args.seeds)} --seeds")
+    about = args.task, bundle, runtime.manifest.model_hash, args.horizon
+    training = args.train_data or statistics_folder(*about, args.statistics_episodes)
+    heldout = args.data or [heldout_folder(*about, seed, args.episodes) for seed in args.seeds]
+    return Folders(training, heldout, args.seeds)
 
 
 def add_port(parser: argparse.ArgumentParser) -> None:

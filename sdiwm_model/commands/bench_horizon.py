@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdiwm_model.commands.arguments import add_recordings, recording_folders
 from sdiwm_model.errors import SdiwmError
 
 if TYPE_CHECKING:
@@ -31,20 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--one-step", type=Path, nargs="+", default=[], metavar="BUNDLE",
         help="same data and size trained without drift loss, to compare with",
     )  # fmt: skip
-    parser.add_argument("--horizon", type=int, default=100, metavar="T", help="model steps")
-    parser.add_argument(
-        "--train-data", type=Path, metavar="DIR", help="training episodes, for the statistics"
-    )
-    parser.add_argument(
-        "--data", type=Path, nargs="+", metavar="DIR", help="held-out episodes, a folder a seed"
-    )
-    parser.add_argument(
-        "--episodes", type=int, default=60, metavar="N", help="held-out, recorded for each seed"
-    )
-    parser.add_argument(
-        "--statistics-episodes", type=int, default=100, metavar="N",
-        help="recorded for the statistics",
-    )  # fmt: skip
+    add_recordings(parser)
     parser.add_argument(
         "--success-episodes", type=int, default=10, metavar="N",
         help="closed-loop episodes for each seed and model, 0 for none",
@@ -53,8 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for each model, null with a reason where there is none."""
-    if args.horizon < 1 or args.episodes < 2 or args.statistics_episodes < 2:
-        raise SdiwmError("--horizon must be 1 or more, the numbers of episodes 2 or more")
     from sdiwm_model.evaluation.study import load_study
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
@@ -62,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     bundles = [bundle_folder(model, args.task) for model in args.model]
     bundle = bundles[0]
     runtime = load_runtime(bundle, "onnx")
-    folders = _folders(args, bundle, runtime)
+    folders = recording_folders(args, bundle, runtime)
     study = load_study(runtime, folders, args.horizon)
     notes: dict[str, str] = {}
     shipped = _block(args, runtime, study, bundle, notes, "shipped")
@@ -86,19 +72,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.json is not None:
         _draw(args, results, study)
     return results | {"notes": notes}
-
-
-def _folders(args: argparse.Namespace, bundle: Path, runtime: "Runtime") -> "Folders":
-    """Those named on the command line, else recordings from the cache."""
-    from sdiwm_model.evaluation.recordings import heldout_folder, statistics_folder
-    from sdiwm_model.evaluation.study import Folders
-
-    about = args.task, bundle, runtime.manifest.model_hash, args.horizon
-    training = args.train_data or statistics_folder(*about, args.statistics_episodes)
-    heldout = args.data or [heldout_folder(*about, seed, args.episodes) for seed in args.seeds]
-    if len(heldout) != len(args.seeds):
-        raise SdiwmError(f"--data names {len(heldout)} folders for {len(args.seeds)} --seeds")
-    return Folders(training, heldout, args.seeds)
 
 
 def _block(

@@ -1,6 +1,7 @@
 """Ways to make int8 of one float model, side by side: HRI, drift, ranking of plans, success.
 
-Episodes are recorded first, by `sdiwm collect`, and cached, as for `sdiwm bench horizon`.
+Without --train-data and --data the episodes are recorded first, by `sdiwm collect`, and cached.
+Those of the statistics calibrate, the held-out ones judge.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdiwm_model.commands.arguments import add_recordings, recording_folders
 from sdiwm_model.errors import SdiwmError
 
 if TYPE_CHECKING:
     from sdiwm_model.compression.activations import Calibration, Weights
     from sdiwm_model.compression.quantised_model import QuantisedModel
-    from sdiwm_model.evaluation.study import Study
     from sdiwm_model.runtime.protocols import Runtime
 
 HELP = "int8 by min-max, percentile, drift-aware calibration and fine-tuning, beside float"
@@ -26,14 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="push", help="simulated task")
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="other than the shipped one")
-    parser.add_argument("--horizon", type=int, default=100, metavar="T", help="model steps")
-    parser.add_argument(
-        "--episodes", type=int, default=60, metavar="N", help="held-out, recorded for each seed"
-    )
-    parser.add_argument(
-        "--statistics-episodes", type=int, default=100, metavar="N",
-        help="recorded for the statistics and for calibration",
-    )  # fmt: skip
+    add_recordings(parser)
     parser.add_argument(
         "--updates", type=int, default=300, metavar="N",
         help="of fine-tuning through the rounding, 0 for no such row",
@@ -46,10 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for each way, all on the same episodes, rollouts and plans."""
-    if args.horizon < 1 or args.episodes < 2 or args.statistics_episodes < 2:
-        raise SdiwmError("--horizon must be 1 or more, the numbers of episodes 2 or more")
     from sdiwm_model.checkpoint import load_model
     from sdiwm_model.evaluation.quantisation import Reference, calibration_of
+    from sdiwm_model.evaluation.study import load_study
     from sdiwm_model.runtime.load import load_runtime
     from sdiwm_model.shipped import bundle_folder
 
@@ -59,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise SdiwmError(f"{bundle}: its dynamics is no GRU, and nothing else becomes an engine")
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     runtime = load_runtime(bundle, "onnx")
-    study = _study(args, bundle, runtime)
+    study = load_study(runtime, recording_folders(args, bundle, runtime), args.horizon)
     reference = Reference.of(weights, runtime, study)
     notes: dict[str, str] = {}
     blocks: dict[str, Any] = {"float": reference.own()}
@@ -77,16 +70,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "methods": blocks,
         "notes": notes,
     }
-
-
-def _study(args: argparse.Namespace, bundle: Path, runtime: Runtime) -> Study:
-    from sdiwm_model.evaluation.recordings import heldout_folder, statistics_folder
-    from sdiwm_model.evaluation.study import Folders, load_study
-
-    about = args.task, bundle, runtime.manifest.model_hash, args.horizon
-    heldout = [heldout_folder(*about, seed, args.episodes) for seed in args.seeds]
-    training = statistics_folder(*about, args.statistics_episodes)
-    return load_study(runtime, Folders(training, heldout, args.seeds), args.horizon)
 
 
 def _engines(

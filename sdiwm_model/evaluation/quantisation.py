@@ -32,7 +32,7 @@ from sdiwm_model.runtime.protocols import Runtime
 
 STEPS = 32  # of a calibration rollout
 STARTS = 3  # of them in each episode of the statistics
-SETS, CANDIDATES, HORIZON = 192, 64, 12  # plans that are ranked, and their size
+SETS, CANDIDATES, HORIZON = 128, 32, 12  # plans that are ranked, and their size
 DRIFT_AT = (1, 8, 32, 100)
 MIN_MAX, PERCENTILE = 1.0, 0.999
 

@@ -10,16 +10,6 @@ STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    pytest.importorskip("mujoco")
-    root = tmp_path_factory.mktemp("episodes")
-    for name, seed, episodes in (("train", 0, 8), ("a", 1, 8), ("b", 2, 8)):
-        arguments = ["--episodes", str(episodes), "--steps", "45", "--seed", str(seed)]
-        assert cli.main(["collect", "--out", str(root / name), *arguments]) == 0
-    return root
-
-
-@pytest.fixture(scope="module")
 def report(random_bundle, folders, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "horizon.json"
     arguments = [
