@@ -18,7 +18,8 @@ class Board:
     machine         QEMU's name, None where it has no such board
     icount_shift    one instruction takes 2^shift ns of the emulated clock
     ticks_per_second  of the board's timer
-    cycles_per_instruction  of a plan, as `sdiwm bench mcu` estimates it
+    plan_cycles     cycles for each instruction of a plan, as `sdiwm bench mcu` estimates them,
+    encoder_cycles  and of a picture's encoding
     """
 
     name: str
@@ -28,15 +29,18 @@ class Board:
     machine: str | None
     icount_shift: int
     ticks_per_second: int
-    cycles_per_instruction: float
+    plan_cycles: float
+    encoder_cycles: float
 
     def instructions(self, ticks: int) -> float:
         """Timer ticks under emulation -> instructions; exact to one tick."""
         return ticks * 1e9 / self.ticks_per_second / (1 << self.icount_shift)
 
-    def estimated_seconds(self, ticks: int) -> float:
-        """The same, as time on a chip at 480 MHz: an estimate."""
-        return self.instructions(ticks) * self.cycles_per_instruction / CLOCK_HZ
+    def seconds(self, ticks: int, cycles_per_instruction: float) -> float:
+        """Timer ticks -> time on a chip at 480 MHz; under emulation an estimate."""
+        if self.machine is None:
+            return ticks / self.ticks_per_second
+        return self.instructions(ticks) * cycles_per_instruction / CLOCK_HZ
 
 
 CLOCK_HZ = 480_000_000  # that estimates are for
@@ -46,18 +50,18 @@ BOARDS = {
     for board in (
         Board(
             "mps2-an500", "mps2_an500", (*M7_FLAGS, "-mfpu=fpv5-sp-d16"),
-            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.64,
+            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.64, 0.74,
         ),
         Board(
             # gcc 12 -O3 vectorised straight-line code wrongly for Helium
             "mps3-an547", "mps3_an547",
             ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto",
              "-fno-tree-slp-vectorize"),
-            "cortex-m55", "mps3-an547", 5, 32_000_000, 0.86,
+            "cortex-m55", "mps3-an547", 5, 32_000_000, 0.86, 0.88,
         ),
         Board(
             "stm32h743", "stm32h743", (*M7_FLAGS, "-mfpu=fpv5-d16"),
-            "cortex-m7", None, 0, 480_000_000, 1.0,
+            "cortex-m7", None, 0, 480_000_000, 1.0, 1.0,
         ),
     )
 }  # fmt: skip

@@ -25,7 +25,7 @@ from sdiwm_model.compression.integer_planner import PlannerIntegers, planner_int
 from sdiwm_model.compression.integer_reference import fusion_inputs
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.firmware.boards import BOARDS, Board, find_board
+from sdiwm_model.firmware.boards import Board, find_board
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.program import (
     MAX_CANDIDATES,
@@ -98,18 +98,11 @@ class McuRuntime(OnnxRuntime):
         """Pictures are encoded on the chip where its firmware can, else here."""
         if not self.link.identity["has_encoder"]:
             return super().make_observer()
-        return McuObserver(self.link, self.model, self.manifest, self.seconds)
-
-    def seconds(self, ticks: int) -> float:
-        """Ticks of the chip -> seconds.
-
-        An emulated chip counts instructions; its time is their number times the board's cycles for
-        each at 480 MHz, an estimate. A real chip counts cycles.
-        """
-        board = BOARDS.get(self.link.board)
-        if board is None or board.machine is None:
-            return ticks / float(self.link.identity["ticks_per_second"])
-        return board.estimated_seconds(ticks)
+        board = find_board(self.link.board)
+        return McuObserver(
+            self.link, self.model, self.manifest,
+            lambda ticks: board.seconds(ticks, board.encoder_cycles),
+        )  # fmt: skip
 
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
         """MPPI in integers on the chip: the same bits as on every other target."""
@@ -127,13 +120,17 @@ class McuRuntime(OnnxRuntime):
 
 
 class McuPlanner:
-    """A whole plan by one request; `elapsed_s` is the chip's own time, never this machine's."""
+    """A whole plan by one request; `elapsed_s` is the chip's own time, never this machine's.
+
+    An emulated chip counts instructions; its time is their number times the board's cycles for each
+    at 480 MHz, an estimate. A real chip counts cycles.
+    """
 
     def __init__(self, runtime: McuRuntime, settings: PlannerSettings, seed: int) -> None:
         self.settings = settings
         self._link = runtime.link
         self._model = runtime.model
-        self._seconds = runtime.seconds
+        self._board = find_board(runtime.link.board)
         self.integers = planner_integers(runtime.model, settings, seed)
         for name in ("candidates", "horizon"):
             asked, most = getattr(settings, name), int(self._link.identity[name])
@@ -181,6 +178,9 @@ class McuPlanner:
             self._link.greet()  # it was restarted, or stopped
             self._tell(goal)
             return self._link.ask("PlanRequest", request)
+
+    def _seconds(self, ticks: int) -> float:
+        return self._board.seconds(ticks, self._board.plan_cycles)
 
     def _tell(self, goal: bytes) -> None:
         """Settings and goal; another planner may have set its own in between."""
