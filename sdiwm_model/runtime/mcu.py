@@ -7,6 +7,7 @@ firmware has no encoder, and `encode_image`, with which pictures of goals are re
 from __future__ import annotations
 
 import atexit
+import tempfile
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,9 @@ from sdiwm_model.compression.integer_planner import PlannerIntegers, planner_int
 from sdiwm_model.compression.integer_reference import fusion_inputs
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.firmware.boards import Board, find_board
+from sdiwm_model.firmware.boards import BOARDS, Board, find_board
 from sdiwm_model.firmware.emulator import Emulator
+from sdiwm_model.firmware.on_host import FAST, HostLine, build_link
 from sdiwm_model.firmware.program import (
     MAX_CANDIDATES,
     MAX_HORIZON,
@@ -43,6 +45,7 @@ from sdiwm_model.runtime.protocols import Observer
 
 EMULATED = "pil"  # processor in the loop: the port name of an emulated chip
 EMULATED_BOARD = "mps2-an500"
+ON_HOST = "sil"  # software in the loop: the same firmware compiled for this machine
 TIMEOUT_S = 0.25
 EMULATED_TIMEOUT_S = 60.0
 WITH_PRIOR = {"candidates": 16, "horizon": 12, "iterations": 1}
@@ -55,7 +58,8 @@ class McuRuntime(OnnxRuntime):
     Args:
         folder: a bundle.
         port: `pil` or `pil:BOARD` for an emulated chip, which is built, started and stopped here;
-            else what pyserial opens: a device, a pty, socket://HOST:PORT.
+            `sil` for the firmware on this machine, where the chip's clock stands still; else what
+            pyserial opens: a device, a pty, socket://HOST:PORT.
 
     Raises:
         SdiwmError: no chip, no answer, or firmware of another model or protocol.
@@ -76,12 +80,12 @@ class McuRuntime(OnnxRuntime):
         self.manifest = replace(self.manifest, planner=fitting(self.manifest))
         self.contents = Contents.of_bundle(folder)
         self.model = self.contents.model
-        emulated = is_emulated(port)
+        slow = is_emulated(port) or port == ON_HOST
         self.link = Link(
             self._open_line,
             Codec(self.contents.wire_sizes),
             self.contents.hash_bytes,
-            EMULATED_TIMEOUT_S if emulated else TIMEOUT_S,
+            EMULATED_TIMEOUT_S if slow else TIMEOUT_S,
         )
         weakref.finalize(self, self.link.close)
         atexit.register(self.link.close)
@@ -98,11 +102,18 @@ class McuRuntime(OnnxRuntime):
         """Pictures are encoded on the chip where its firmware can, else here."""
         if not self.link.identity["has_encoder"]:
             return super().make_observer()
-        board = find_board(self.link.board)
+        board = BOARDS.get(self.link.board)
+        cycles = board.encoder_cycles if board else 0.0
         return McuObserver(
-            self.link, self.model, self.manifest,
-            lambda ticks: board.seconds(ticks, board.encoder_cycles),
-        )  # fmt: skip
+            self.link, self.model, self.manifest, lambda ticks: self.seconds(ticks, cycles)
+        )
+
+    def seconds(self, ticks: int, cycles: float) -> float:
+        """Ticks of the chip -> seconds; `cycles` for each instruction where it is emulated."""
+        board = BOARDS.get(self.link.board)
+        if board is None:
+            return ticks / float(self.link.identity["ticks_per_second"])
+        return board.seconds(ticks, cycles)
 
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
         """MPPI in integers on the chip: the same bits as on every other target."""
@@ -113,6 +124,9 @@ class McuRuntime(OnnxRuntime):
         self.link.close()
 
     def _open_line(self) -> Line:
+        if self.port == ON_HOST:
+            self._folder = tempfile.TemporaryDirectory(prefix="sdiwm-sil-")
+            return HostLine(build_link(self.contents, Path(self._folder.name), FAST))
         if not is_emulated(self.port):
             return SerialLine(self.port)
         board = emulated_board(self.port)
@@ -130,7 +144,9 @@ class McuPlanner:
         self.settings = settings
         self._link = runtime.link
         self._model = runtime.model
-        self._board = find_board(runtime.link.board)
+        self._runtime = runtime
+        board = BOARDS.get(runtime.link.board)
+        self._cycles = board.plan_cycles if board else 0.0
         self.integers = planner_integers(runtime.model, settings, seed)
         for name in ("candidates", "horizon"):
             asked, most = getattr(settings, name), int(self._link.identity[name])
@@ -165,7 +181,8 @@ class McuPlanner:
         count = self._shape[0] * self._shape[1]
         actions = np.array(answer["mean"][:count], np.int16).reshape(self._shape)
         cost = answer["cost"] * float(self._model.goal.cost_unit)
-        return Plan(actions_from_int16(actions), cost, self._seconds(answer["ticks"]))
+        seconds = self._runtime.seconds(answer["ticks"], self._cycles)
+        return Plan(actions_from_int16(actions), cost, seconds)
 
     def _ask(self, goal: bytes, request: dict[str, Any]) -> dict[str, Any]:
         """A plan; the chip is told goal and settings where it does not know them."""
@@ -178,9 +195,6 @@ class McuPlanner:
             self._link.greet()  # it was restarted, or stopped
             self._tell(goal)
             return self._link.ask("PlanRequest", request)
-
-    def _seconds(self, ticks: int) -> float:
-        return self._board.seconds(ticks, self._board.plan_cycles)
 
     def _tell(self, goal: bytes) -> None:
         """Settings and goal; another planner may have set its own in between."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sdiwm_model.compression.integer_planner import IntegerMppi
 from sdiwm_model.compression.quantised_model import make_goal
-from sdiwm_model.firmware.host_tests import build_link
+from sdiwm_model.firmware.on_host import build_link
 from sdiwm_model.firmware.program import Contents
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.messages import (

@@ -7,7 +7,7 @@ import pytest
 
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.firmware.host_tests import HostLine, build_link
+from sdiwm_model.firmware.on_host import HostLine, build_link
 from sdiwm_model.firmware.program import Contents
 from sdiwm_model.runtime.link import Link, RefusedError, SerialLine
 from sdiwm_model.runtime.messages import Codec

@@ -9,7 +9,7 @@ import pytest
 from sdiwm_model.compression.integer_planner import IntegerMppi
 from sdiwm_model.compression.quantised_model import make_goal
 from sdiwm_model.export.codegen import generate
-from sdiwm_model.firmware.host_tests import FLAGS, SANITIZERS
+from sdiwm_model.firmware.on_host import FLAGS, SANITIZERS
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.build import (
     ISA_FLAGS,

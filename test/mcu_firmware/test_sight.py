@@ -12,7 +12,7 @@ from sdiwm_model.export.compiler.graph import POINTWISE, Window
 from sdiwm_model.export.encoder import Encoder, IntegerSight
 from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.emulator import Emulator
-from sdiwm_model.firmware.host_tests import HostLine, build_link
+from sdiwm_model.firmware.on_host import HostLine, build_link
 from sdiwm_model.firmware.program import Contents, build_firmware
 from sdiwm_model.runtime.link import Link, RefusedError
 from sdiwm_model.runtime.mcu_observer import send_picture

@@ -90,7 +90,9 @@ def test_an_episode_on_the_chip_is_that_of_the_host(chip, random_bundle):
 
 
 def test_from_picture_to_action_the_chip_drives_as_the_reference_does(seeing_chip, monkeypatch):
+    before = seeing_chip.link.read_statistics()
     states, times = driven(seeing_chip)
+    after = seeing_chip.link.read_statistics()
     host = load_runtime(seeing_chip.folder, "native")
     by_floats, _ = driven(host)
     contents = seeing_chip.contents
@@ -100,8 +102,19 @@ def test_from_picture_to_action_the_chip_drives_as_the_reference_does(seeing_chi
     assert not np.array_equal(states, by_floats)  # the host's own sight has other roundings
     assert len(times.encode_ms) == 9  # 30 a second
     np.testing.assert_allclose(times.encode_ms, times.encode_ms[0], rtol=0.02)
-    counted = seeing_chip.link.read_statistics()
-    assert (counted["pictures"], counted["plans"]) == (9, TICKS)
+    assert after["pictures"] - before["pictures"] == 9
+    assert after["plans"] - before["plans"] == TICKS
+
+
+def test_the_firmware_on_this_machine_drives_as_the_chip_does(seeing_chip):
+    states, _ = driven(seeing_chip)
+    runtime = load_runtime(seeing_chip.folder, "mcu", port="sil")
+    again, times = driven(runtime)
+    runtime.close()
+    np.testing.assert_array_equal(again, states)
+    assert not any(
+        times.plan_ms
+    )  # its clock stands still: it says no times, rather than wrong ones
 
 
 def test_a_restarted_chip_is_shown_the_picture_again(seeing_chip):
