@@ -85,6 +85,13 @@ class Rollouts:
         """A part of the rollouts."""
         return Rollouts(self.starts[chosen], self.actions[chosen], self.conditionings[chosen])
 
+    def prolonged(self, times: int, seed: int) -> Rollouts:
+        """The same starts, ``times`` as many steps: each goes on with the actions of others."""
+        rng = np.random.default_rng(seed)
+        more = [self.actions[rng.permutation(len(self.starts))] for _ in range(times - 1)]
+        actions = np.concatenate([self.actions, *more], axis=1)
+        return Rollouts(self.starts, actions, self.conditionings)
+
     def and_others(self, other: Rollouts) -> Rollouts:
         """These and others, as long as the shorter ones are."""
         steps = min(self.actions.shape[1], other.actions.shape[1])

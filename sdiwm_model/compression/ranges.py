@@ -9,10 +9,9 @@ import numpy as np
 from sdiwm_model.compression.activations import Floats
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
-    "cut": (1.0, 1.5, 2.0, 3.0),
+    "cut": (1.0, 1.2, 1.5, 2.0),
     "alike": (0.25, 0.5, 1.0),
-    "hidden": (0.75, 1.0, 1.25, 1.5, 2.0),
-    "gates": (0.0, 1.0),
+    "hidden": (0.85, 1.0, 1.25, 1.5),
     "cost": (0.7, 0.85, 1.0, 1.3),
     "value": (0.7, 0.85, 1.0, 1.3),
 }

@@ -27,6 +27,7 @@ from sdiwm_model.planning.protocols import PlannerSettings
 
 ROUNDS = 2
 STARTS = 96  # of rollouts in the search, of recorded and of planned actions each
+LONGER = 3  # times as long as a recorded rollout is one that judges: drift grows with time
 SETS = 128  # candidate sets that are ranked
 ENOUGH = 0.99  # a range is changed for a score below this share of the best one
 
@@ -74,7 +75,8 @@ def quantise_for_control(
         starts = recorded.some(slice(round_, None, max(1, len(recorded.starts) // STARTS)))
         planned, proposals = imagined_control(model, starts, settings, seed)
         mixed = starts.and_others(planned)
-        shown, judging = mixed.some(slice(0, None, 2)), mixed.some(slice(1, None, 2))
+        shown = mixed.some(slice(0, None, 2))
+        judging = mixed.some(slice(1, None, 2)).prolonged(LONGER, seed)
         judge = Judge.of(weights, judging, proposals.some(SETS, seed), settings.value_weight)
         seen = Activations.along(weights, shown.by_integers(model), shown)
         before.append(judge(build(weights, fusion, seen, ranges)))
