@@ -31,11 +31,15 @@ ITERATIONS = 20
 CALL_CYCLES = 3  # to fill the pipeline again
 VERSIONS = ("-19", "-18", "-20", "", "-17", "-16", "-15", "-14")  # of LLVM; the M55 needs 18
 TRIPLES = {"cortex-m7": "thumbv7em-none-eabi", "cortex-m55": "thumbv8.1m.main-none-eabi"}
-FREE = re.compile(r"^(le|dls|wls|nop)\b")  # loop ends: no time of their own
+CODE = re.compile(r"\b[0-9a-f]{4}\b")  # halfwords of an instruction
+FIRST_OF_TWO = 0xE800  # and above: the first halfword of a 32-bit instruction
+FREE = re.compile(r"^(le|dls|wls|letp|dlstp|wlstp|nop)\b")  # loops: no time of their own
 CONDITION = re.compile(r"^it([te]*)\s")
 CONDITIONS = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
 CONDITIONAL = re.compile(rf"^([a-z0-9]+?)(?:{CONDITIONS})(\.\w+)?(\s)")
 BRANCH = re.compile(rf"^(bl?(?:{CONDITIONS})?(?:\.[nw])?|cbn?z)(\s+r\d+,)?\s+.*$")  # to a place
+
+LEAVES = re.compile(r"^(bl?x|le|letp|wls|wlstp|tb[bh]|svc|udf)\b|\bpc\b")  # the order of addresses
 
 Block = tuple[int, ...]  # addresses of its instructions
 
@@ -78,21 +82,22 @@ def executed_blocks(
 def _read_trace(log: Path) -> Counter[Block]:
     blocks: dict[str, Block] = {}  # by the address of QEMU's translation
     counts: Counter[str] = Counter()
-    translated: list[int] = []
+    translated: dict[int, int] = {}  # address -> halfword
     kept: Counter[Block] = Counter()
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith("0x"):
-                translated.append(int(line[2:10], 16))
+                for index, halfword in enumerate(CODE.findall(line[12:24])):
+                    translated[int(line[2:10], 16) + 2 * index] = int(halfword, 16)
             elif line.startswith("IN:"):
-                translated = []
+                translated = {}
             elif line.startswith("Trace"):
                 key = line.split(" ", 3)[2]
                 if translated:
                     if key in blocks:  # QEMU has thrown its translations away
                         kept[blocks[key]] += counts.pop(key, 0)
-                    blocks[key] = tuple(translated)
-                    translated = []
+                    blocks[key] = _instructions(translated)
+                    translated = {}
                 counts[key] += 1
             elif line.startswith("Stopped execution"):
                 counts[line.split("before ")[1].split(" ")[0]] -= 1
@@ -100,6 +105,15 @@ def _read_trace(log: Path) -> Counter[Block]:
         if key in blocks:
             kept[blocks[key]] += count
     return kept
+
+
+def _instructions(halfwords: dict[int, int]) -> Block:
+    """Where instructions begin; QEMU's own disassembly does not know those of Helium."""
+    found, at = [], min(halfwords)
+    while at in halfwords:
+        found.append(at)
+        at += 4 if halfwords[at] >= FIRST_OF_TWO else 2
+    return tuple(found)
 
 
 def _board_code(image: Path) -> list[tuple[int, int]]:
@@ -122,6 +136,7 @@ def _estimate(board: Board, image: Path, counts: dict[Block, int]) -> float | No
     text = _disassembly(
         _tool(f"llvm-objdump{version}", "-d", "--no-show-raw-insn", *target, str(image))
     )
+    counts = _joined(counts, text)
     order = list(counts)
     regions = []
     for index, block in enumerate(order):
@@ -141,6 +156,23 @@ def _estimate(board: Board, image: Path, counts: dict[Block, int]) -> float | No
         said = report.stderr.strip().splitlines()[:3]
         raise SdiwmError(f"llvm-mca understood {len(found)} of {len(order)} blocks: {said}")
     return sum(int(cycles) / ITERATIONS * counts[order[int(index)]] for index, cycles in found)
+
+
+def _joined(counts: dict[Block, int], text: dict[int, str]) -> dict[Block, int]:
+    """Blocks that end at a border of QEMU's pages, not at a branch, joined with what follows."""
+    left = dict(counts)
+    starting = {block[0]: block for block in sorted(left, key=lambda block: left[block])}
+    for block in sorted(left, key=lambda block: block[0], reverse=True):
+        last = text.get(block[-1], "")
+        following = starting.get(block[-1] + (4 if block[-1] + 2 not in text else 2))
+        if following is None or BRANCH.match(last) or LEAVES.search(last):
+            continue
+        times = min(left[block], left.get(following, 0))
+        left[following] -= times
+        left[block] -= times
+        left[block + following] = left.get(block + following, 0) + times
+        starting[block[0]] = block + following
+    return {block: count for block, count in left.items() if count > 0}
 
 
 def _disassembly(listing: str) -> dict[int, str]:

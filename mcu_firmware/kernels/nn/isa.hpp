@@ -4,12 +4,19 @@
 #if defined(__ARM_FEATURE_MVE)
 #include "mve/convolution.hpp"
 #include "mve/depthwise.hpp"
+#include "mve/fully_connected.hpp"
+#include "mve/spatial_softmax.hpp"
 #elif defined(__ARM_FEATURE_DSP)
 #include "dsp/convolution.hpp"
 #include "dsp/depthwise.hpp"
+#include "dsp/fully_connected.hpp"
+#include "dsp/largest.hpp"
+#include "portable/spatial_softmax.hpp"
 #else
 #include "portable/convolution.hpp"
 #include "portable/depthwise.hpp"
+#include "portable/largest.hpp"
+#include "portable/spatial_softmax.hpp"
 #endif
 
 #include "portable/add.hpp"
@@ -19,4 +26,3 @@
 #include "portable/max_pool.hpp"
 #include "portable/multiply.hpp"
 #include "portable/rescale.hpp"
-#include "portable/spatial_softmax.hpp"

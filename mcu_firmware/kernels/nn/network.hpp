@@ -26,6 +26,18 @@ static void convolution(const Layer& layer, Rows<In> in, Rows<Out> out, int32_t 
   }
 }
 
+// A convolution whose output is a single place.
+template <class In, class Out>
+static void fully_connected(const Layer& layer, Rows<In> in, Rows<Out> out, int32_t first,
+                            int32_t last, void* scratch) {
+  const In* rows[kMostRows];
+  for (int32_t y = first; y < last; ++y) {
+    seen_rows(layer.window, in, y, rows);
+    fully_connected_row(layer, rows, out[y], static_cast<int16_t*>(scratch));
+    apply_table(layer.table, layer.out_channels, out[y]);
+  }
+}
+
 template <class In, class Out>
 static void depthwise(const Layer& layer, Rows<In> in, Rows<Out> out, int32_t first, int32_t last,
                       void* scratch) {

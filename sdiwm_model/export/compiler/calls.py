@@ -8,11 +8,10 @@ import numpy as np
 
 from sdiwm_model.export.compiler import operators as op
 from sdiwm_model.export.compiler.constants import Constants
-from sdiwm_model.export.compiler.operators import LIMITS, Array, Operator, Program
+from sdiwm_model.export.compiler.operators import LIMITS, VECTOR, Array, Operator, Program
 from sdiwm_model.export.compiler.patches import Span
 
 FIRST, LAST = "FIRST", "LAST"  # stand for the rows to be made
-VECTOR = 16  # bytes that the widest kernel reads at a time
 
 
 class Calls:
@@ -45,9 +44,8 @@ class Calls:
             case op.Depthwise():
                 return [self._row_call("depthwise", self._layer(operator), operator, scratch=True)]
             case op.Convolution():
-                return [
-                    self._row_call("convolution", self._layer(operator), operator, scratch=True)
-                ]
+                kernel = "fully_connected" if self._single(operator) else "convolution"
+                return [self._row_call(kernel, self._layer(operator), operator, scratch=True)]
             case op.MaxPool():
                 return [self._row_call("max_pool", self._pool(operator, False, 0), operator)]
             case op.AveragePool():
@@ -101,15 +99,27 @@ class Calls:
         numbers = (*w.kernel, *w.stride, w.pad[0], left, *w.dilation)
         return "{" + ", ".join(map(str, numbers)) + "}"
 
+    def _single(self, operator: Operator) -> bool:
+        return self.program.tensors[operator.output].shape[:2] == (1, 1)
+
     def _layer(self, operator: op.Convolution) -> str:
-        (_, _, inward), (_, _, outward) = self.program.shapes(operator)
+        """A `Layer`: what a depthwise or fully connected one does not use is 0."""
+        shapes = self.program.shapes(operator)
+        weight = operator.weight
+        wide, places, apart, shared = "nullptr", 0, 0, False
+        if isinstance(operator, op.Depthwise) or self._single(operator):
+            array = self._array(_padded(weight))
+        else:
+            shared, apart = operator.shared, operator.apart
+            places = operator.places(shapes, self._scratch_bytes[operator.name])
+            array = self._array(_padded(weight.transpose(0, 2, 1, 3) if shared else weight))
+            wide = f"nn::wide<{array}, {len(weight)}, {weight[0].size}>()"
         return self._struct("Layer", operator, [
-            self._window(operator), self._width(operator.inputs[0]), inward,
-            self._width(operator.output), outward,
-            operator.padding, operator.zero, operator.low, operator.high,
-            self._array(_padded(operator.weight)),
+            self._window(operator), self._width(operator.inputs[0]), shapes[0][2],
+            self._width(operator.output), shapes[1][2],
+            operator.padding, operator.zero, operator.low, operator.high, array, wide,
             self.constants.scales(operator.bias, operator.multiplier, operator.shift),
-            self._array(operator.table), self._scratch_bytes[operator.name],
+            self._array(operator.table), places, apart, int(shared),
         ])  # fmt: skip
 
     def _pool(self, operator: op.Windowed, counted: bool, padding: int) -> str:
@@ -172,9 +182,10 @@ class Calls:
         )
 
     def _spatial_softmax(self, operator: op.SpatialSoftmax) -> str:
+        grid = (operator.grid.T.astype(np.int32) + 32768).astype(np.uint16)
         softmax = self._struct("SpatialSoftmax", operator, [
             len(operator.grid), len(operator.step), operator.grid.shape[1],
-            self._array(operator.step), self._array(operator.grid), self._array(operator.exp2),
+            self._array(operator.step), self._array(grid), self._array(operator.exp2),
         ])  # fmt: skip
         x, y = self.variable(operator.inputs[0]), self.variable(operator.output)
         scratch = f"arena + {self._scratch(operator)}"

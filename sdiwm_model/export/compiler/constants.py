@@ -15,7 +15,7 @@ C_TYPES = {
     "int32": "int32_t",
 }
 NUMBERS_A_LINE = 24
-SCALES = 4  # that a kernel reads at a time
+SCALES = 8  # that a kernel reads at a time
 
 
 def identifier(name: str) -> str:
@@ -49,7 +49,7 @@ class Constants:
         """Define an array under this name."""
         kind, numbers = C_TYPES[array.dtype.name], _lines(array.ravel().tolist())
         self.definitions.append(
-            f"{comment}alignas(16) const {kind} {name}[{array.size}] = {{\n    {numbers}}};\n"
+            f"{comment}alignas(16) constexpr {kind} {name}[{array.size}] = {{\n    {numbers}}};\n"
         )
 
     def scales(self, bias: Array, multiplier: Array, shift: Array) -> str:
@@ -59,7 +59,7 @@ class Constants:
         key = b"scales" + bias.tobytes() + multiplier.tobytes() + shift.tobytes()
         if key not in self._arrays:
             name = self._arrays[key] = f"kScale{len(self._arrays)}"
-            joined = ",\n    ".join(f"{{{b}, {m}, {s}}}" for b, m, s in rows)
+            joined = ",\n    ".join(f"{{{b}, {s}, {m}}}" for b, m, s in rows)
             self.definitions.append(
                 f"alignas(16) const nn::Scale {name}[{len(rows)}] = {{\n    {joined}}};\n"
             )

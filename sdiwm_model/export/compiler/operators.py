@@ -16,6 +16,8 @@ from sdiwm_model.export.compiler.graph import Shape, Window
 
 BYTES = {"uint8": 1, "int8": 1, "int16": 2}
 LIMITS = {"uint8": (-128, 127), "int8": (-128, 127), "int16": (-32768, 32767)}
+VECTOR = 16  # bytes that the widest kernel reads at a time
+SUMS = 8  # output channels whose sums are in memory at a time
 MOST_COLUMNS = 10240  # bytes beyond which a convolution gains nothing from more scratch memory
 Array = NDArray[Any]
 
@@ -117,18 +119,48 @@ class Convolution(Windowed):
         """One for each weight and place."""
         return shape[0] * shape[1] * self.weight.size
 
+    @property
+    def shared(self) -> bool:
+        """Whether windows lie in memory as columns of pixels, which neighbours share."""
+        _, height, width, channels = self.weight.shape
+        step = self.window.stride[1]
+        overlap = self.window.dilation[1] == 1 and step < width and channels % 4 == 0
+        return overlap and height * width * channels > VECTOR
+
+    @property
+    def apart(self) -> int:
+        """Elements in memory from one window to that of the next place."""
+        _, height, width, channels = self.weight.shape
+        if self.shared:
+            return self.window.stride[1] * height * channels
+        return -(-height * width * channels // VECTOR) * VECTOR
+
+    def window_bytes(self, places: int) -> int:
+        """Memory for the windows of so many places, as kernels/nn/dsp and mve lay them out."""
+        _, height, width, channels = self.weight.shape
+        last = height * width * channels if self.shared else self.apart
+        in_threes, in_twos = -(-places // 3) * 3, -(-places // 2) * 2
+        wide = 2 * ((in_threes - 1) * self.apart + last) + 16
+        narrow = in_twos * (self.apart + 4 * SUMS) + last + 3 * VECTOR
+        return max(wide, narrow)
+
+    def places(self, shapes: list[Shape], scratch: int) -> int:
+        """How many places' windows `scratch` bytes hold, up to a whole row."""
+        width = shapes[1][1]
+        return max(n for n in range(1, width + 1) if n == 1 or self.window_bytes(n) <= scratch)
+
     def scratch(self, shapes: list[Shape]) -> int:
-        """Columns and sums of four places, as kernels/nn/dsp and mve lay them out."""
-        depth = int(np.prod(self.weight.shape[1:]))
-        wide, narrow = -(-depth // 8) * 8, -(-depth // 16) * 16
-        return max(4 * wide + 2 * (4 * wide + 16) + 64, 2 * (narrow + 48) + 16)
+        """Windows of three places, which are summed at a time; a single one in 16 bits."""
+        if shapes[1][:2] == (1, 1):
+            return 2 * int(self.weight[0].size) + VECTOR
+        return self.window_bytes(min(3, shapes[1][1]))
 
     def most_scratch(self, shapes: list[Shape]) -> int:
         """The same for a whole row, or what fits into MOST_COLUMNS."""
-        depth, pairs = int(np.prod(self.weight.shape[1:])), -(-shapes[1][1] // 2)
-        wide = -(-depth // 8) * 8
-        wanted = 4 * wide + pairs * (4 * wide + 16) + 64
-        return max(min(wanted, MOST_COLUMNS), self.scratch(shapes))
+        least = self.scratch(shapes)
+        if shapes[1][:2] == (1, 1):
+            return least
+        return max(min(self.window_bytes(shapes[1][1]), MOST_COLUMNS), least)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +294,8 @@ class SpatialSoftmax(Operator):
         return int(self.grid.size) * len(self.step)
 
     def scratch(self, shapes: list[Shape]) -> int:
-        """Weighted sums of one channel."""
-        return 8 * self.grid.shape[1]
+        """The largest number of each channel, and a weight for each difference from it."""
+        return -(-len(self.step) // VECTOR) * VECTOR + 2 * 256
 
 
 @dataclass

@@ -9,7 +9,6 @@
 
 #include "../gains.hpp"
 #include "../taps.hpp"
-#include "columns.hpp"
 #include "finish.hpp"
 
 namespace sdiwm {
@@ -48,7 +47,7 @@ static inline void depthwise_row(const Layer& layer, const In* const* rows, Out*
       four_taps(tap, count, c, layer.weight + c, channels, sums);
       for (int32_t i = 0; i < 4; ++i) {
         const Scale& scale = layer.scale[c + i];
-        out[c + i] = finisher.template finish<Out>(sums[i], scale.shift, scale.multiplier);
+        out[c + i] = finisher.template finish<Out>(sums[i], factor_of(scale));
       }
     }
     for (; c < channels; ++c) {

@@ -1,19 +1,13 @@
-// Sums -> integers in six instructions each.
+// Sums -> integers in five instructions each.
 #pragma once
 
 #include <stdint.h>
 
 #include "../layer.hpp"
+#include "words.hpp"
 
 namespace sdiwm {
 namespace nn {
-
-template <int kBits>
-static inline int32_t saturate(int32_t x) {
-  int32_t y;
-  asm("ssat %0, %1, %2" : "=r"(y) : "i"(kBits), "r"(x));
-  return y;
-}
 
 // What is the same for all sums of a layer.
 struct Finisher {
@@ -29,15 +23,22 @@ struct Finisher {
     return high - low == (1 << (8 * sizeof(Out))) - 1;
   }
 
-  // `sum` includes the bias.
+  // `sum` includes the bias; `factor` is a Scale's shift and multiplier in one word, of which a
+  // register shift reads the lowest byte and SMLABT the upper half.
   template <class Out, bool kFull = false>
-  Out finish(int32_t sum, int32_t shift, int32_t multiplier) const {
-    int32_t y = (saturate<16>(sum >> shift) * multiplier + offset) >> 15;
-    y = saturate<8 * sizeof(Out)>(y);
-    if (!kFull) y = clamp(y, low, high);
-    return static_cast<Out>(y);
+  Out finish(int32_t sum, uint32_t factor) const {
+    int32_t y;
+    asm("asr %0, %1, %2\n\t"
+        "ssat %0, #16, %0\n\t"
+        "smlabt %0, %0, %2, %3\n\t"
+        "ssat %0, %4, %0, asr #15"
+        : "=&r"(y)
+        : "r"(sum), "r"(factor), "r"(offset), "i"(8 * sizeof(Out)));
+    return static_cast<Out>(kFull ? y : clamp(y, low, high));
   }
 };
+
+static inline uint32_t factor_of(const Scale& scale) { return load_word(&scale.shift); }
 
 }  // namespace nn
 }  // namespace sdiwm

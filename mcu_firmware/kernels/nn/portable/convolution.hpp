@@ -25,5 +25,17 @@ static inline void convolution_row(const Layer& layer, const In* const* rows, Ou
   }
 }
 
+template <class In, class Out>
+static inline void fully_connected_row(const Layer& layer, const In* const* rows, Out* out,
+                                       int16_t* scratch) {
+  convolution_row(layer, rows, out, scratch);
+}
+
+// Weights in the form of Armv7E-M: none.
+template <const int8_t* kWeight, int32_t kChannels, int32_t kDepth>
+constexpr const int16_t* wide() {
+  return nullptr;
+}
+
 }  // namespace nn
 }  // namespace sdiwm

@@ -3,44 +3,42 @@
 
 #include <stdint.h>
 
+#include "../softmax.hpp"
+
 namespace sdiwm {
 namespace nn {
 
-struct SpatialSoftmax {
-  int32_t places, channels, coordinates;
-  const int32_t* step;   // [channels], halvings of the weight for one integer, in 2^-16
-  const int16_t* grid;   // [places][coordinates]
-  const uint16_t* exp2;  // [256]
-};
+// Coordinates `g` and `h` of one channel.
+static inline void expect_two(const SpatialSoftmax& s, int32_t c, const int8_t* x, int32_t largest,
+                              int32_t g, int32_t h, int16_t* y) {
+  const int32_t step = s.step[c], least = largest - reach_of(step), channels = s.channels;
+  const uint16_t* const grid = s.grid + g * s.places;
+  const int32_t apart = (h - g) * s.places;
+  uint64_t a = 0, b = 0;
+  uint32_t total = 0;
+  const int8_t *from = x + c, *const end = x + s.places * channels;
+  for (const uint16_t* at = grid; from < end; from += channels, ++at) {
+    const int32_t own = *from;
+    if (own < least) continue;
+    const uint32_t weight = weight_of(s, (largest - own) * step);
+    const uint32_t u = at[0], v = at[apart];
+    total += weight;
+    a += uint64_t{weight} * u;
+    b += uint64_t{weight} * v;
+  }
+  y[g] = mean_of(a, total);
+  y[h] = mean_of(b, total);
+}
 
-constexpr int32_t kMostHalvings = 15;  // beyond them a place weighs nothing
-
-// x[places][channels] -> y[channels][coordinates]. scratch, aligned to 8: 8 bytes a coordinate.
+// x[places][channels] -> y[channels][coordinates]. scratch: the largest number of each channel.
 static inline void spatial_softmax(const SpatialSoftmax& s, const int8_t* x, void* scratch,
                                    int16_t* y) {
-  uint64_t* moved = static_cast<uint64_t*>(scratch);
-  for (int32_t c = 0; c < s.channels; ++c, ++x) {
-    const int32_t end = s.places * s.channels, step = s.step[c];
-    int32_t largest = -128;
-    for (int32_t i = 0; i < end; i += s.channels) largest = x[i] > largest ? x[i] : largest;
-    // The smallest integer that still weighs something; in most places there is none.
-    const int32_t reach = (kMostHalvings * 65536 - 129) / (step > 0 ? step : 1);
-    const int32_t least = step > 0 && reach < 255 ? largest - reach : -128;
-    uint32_t total = 0;
-    for (int32_t g = 0; g < s.coordinates; ++g) moved[g] = 0;
-    const int16_t* grid = s.grid;
-    for (int32_t i = 0; i < end; i += s.channels, grid += s.coordinates) {
-      if (x[i] < least) continue;
-      const int32_t exponent = ((largest - x[i]) * step + 128) >> 8;
-      const uint32_t weight = static_cast<uint32_t>(s.exp2[exponent & 255]) >> (exponent >> 8);
-      total += weight;
-      for (int32_t g = 0; g < s.coordinates; ++g) {
-        moved[g] += uint64_t{weight} * static_cast<uint32_t>(grid[g] + 32768);
-      }
-    }
-    for (int32_t g = 0; g < s.coordinates; ++g) {
-      const uint64_t mean = (2 * moved[g] + total) / (2 * uint64_t{total});
-      *y++ = static_cast<int16_t>(static_cast<int32_t>(mean) - 32768);
+  int8_t* largest = static_cast<int8_t*>(scratch);
+  largest_of_channels(x, s.places, s.channels, largest);
+  for (int32_t c = 0; c < s.channels; ++c, y += s.coordinates) {
+    for (int32_t g = 0; g < s.coordinates; g += 2) {
+      const int32_t h = g + 1 < s.coordinates ? g + 1 : g;
+      expect_two(s, c, x, largest[c], g, h, y);
     }
   }
 }
