@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 
 from sdiwm_model.compression.integer_reference import IntegerModel
+from sdiwm_model.compression.quantised_model import make_goal
+from sdiwm_model.data.episodes import Episode, EpisodeSpec
+from sdiwm_model.data.shards import ShardReader, ShardWriter
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler import operators as op
 from sdiwm_model.export.compiler.graph import POINTWISE, Window
 from sdiwm_model.export.encoder import Encoder, IntegerSight
 from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.emulator import Emulator
+from sdiwm_model.firmware.episodes import by_reference, compare_episodes
 from sdiwm_model.firmware.on_host import HostLine, build_link
 from sdiwm_model.firmware.program import Contents, build_firmware
+from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.link import Link, RefusedError
 from sdiwm_model.runtime.mcu_observer import send_picture
 from sdiwm_model.runtime.messages import IMAGE_CHUNK, Codec
@@ -218,6 +223,47 @@ def test_joints_out_of_range_are_refused(fresh):
     with pytest.raises(RefusedError) as refusal:
         fresh.ask("FuseSeen", {"picture": 1, "proprio": [0, -32768]})
     assert (refusal.value.reason, refusal.value.detail) == ("kInputRange", 1)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Two short episodes of random pictures and joints."""
+    folder = tmp_path_factory.mktemp("recorded")
+    spec = EpisodeSpec(SHAPE, proprio=2, action=6, goals=1, state=1)
+    rng = np.random.default_rng(9)
+    with ShardWriter(folder, spec, {"command": "test"}) as writer:
+        for length in (4, 3):
+            arrays = {
+                name: np.zeros((length, *shape), dtype)
+                for name, (dtype, shape) in spec.columns().items()
+            }
+            arrays["frames"][:] = pictures(length, seed=length)
+            arrays["proprio"][:] = rng.uniform(-3, 3, (length, 2))
+            writer.write(Episode(**arrays, instruction="", goal=0, behaviour="random", seed=0))
+    return folder
+
+
+def test_whole_episodes_give_the_reference_s_plans_on_every_target(model, recorded):
+    contents = Contents(model, HASH, encoder_of(model, 1))
+    goal = make_goal(model, np.full(model.conditioning, 0.3, np.float32))
+    found = compare_episodes(contents, goal, PlannerSettings(9, 3), recorded, 2, seed=5)
+    assert (found["episodes"], found["plans"]) == (2, 7)
+    assert found["same"] == dict.fromkeys(["host", *EMULATED], 7)
+
+
+def test_other_plans_are_noticed(model, recorded):
+    contents = Contents(model, HASH, encoder_of(model, 1))
+    goal = make_goal(model, np.full(model.conditioning, 0.3, np.float32))
+    episode = ShardReader(recorded).read(0)
+    traces = [
+        by_reference(contents, goal, PlannerSettings(9, 3), each, seed)
+        for each, seed in (
+            (episode, 5),
+            (episode, 6),
+            (dataclasses.replace(episode, frames=episode.frames[::-1]), 5),
+        )
+    ]
+    assert len({trace[-1] for trace in traces}) == 3
 
 
 def test_an_encoder_of_another_model_is_refused(model, hostile_of):
