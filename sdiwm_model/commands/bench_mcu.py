@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "reach"
 NO_ENCODER = "the bundle has no encoder for microcontrollers: `sdiwm export encoder` adds it"
 NO_DATA = "give --data a folder that `sdiwm collect` wrote: its first episodes are replayed"
 NO_CONTROL = "give --success-episodes: HRI and success of float and int8 take minutes"
+NO_TORCH = "its encoder is written in PyTorch, which is not installed: extra [train]"
 NOT_EMULATED = "QEMU does not model this board; its processor is that of mps2-an500"
 
 
@@ -27,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="planner settings other than the chip's, as in candidates=32",
     )  # fmt: skip
     parser.add_argument(
-        "--vectors", type=int, default=10_000, metavar="N", help="random latents to compare"
+        "--vectors",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="random latents, and random inputs of sample networks, to compare",
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR",
@@ -83,6 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     results["bit_exact"]["host"] = host_is_exact(model, args.seeds)
     results |= _episodes(args, contents, goal, settings, results)
     results["int8_vs_float"] = _int8_vs_float(args, results["notes"])
+    results |= _networks(args, results["bit_exact"], results["notes"])
     results["bit_exact"]["all"] = all(results["bit_exact"].values())
     results["plan_size"] = f"{settings.candidates}x{settings.horizon}x{settings.iterations}"
     results["model_hash"] = manifest.model_hash
@@ -106,6 +113,22 @@ def _episodes(
     for name, same in found["same"].items():
         results["bit_exact"][name] &= same == found["plans"]
     return {"episodes": found}
+
+
+def _networks(
+    args: argparse.Namespace, exact: dict[str, bool], notes: dict[str, str]
+) -> dict[str, Any]:
+    """`networks` and `patch`: compiled networks on random inputs, patches beside whole layers."""
+    from sdiwm_model.firmware.networks import compare_networks, patch_figures
+
+    found = compare_networks(args.vectors, args.seeds[0])
+    for block in found.values():
+        for target in block.keys() - {"vectors"}:
+            exact[target] &= block[target] == block["vectors"]
+    if importlib.util.find_spec("torch") is None:
+        notes["patch"] = NO_TORCH
+        return {"networks": found, "patch": None}
+    return {"networks": found, "patch": patch_figures(args.seeds[0])}
 
 
 def _int8_vs_float(args: argparse.Namespace, notes: dict[str, str]) -> dict[str, Any] | None:
@@ -138,6 +161,7 @@ def print_table(results: dict[str, Any]) -> None:
         print(f"  {replayed['episodes']} whole episodes, same plans of {replayed['plans']}: {same}")
     if results["int8_vs_float"]:
         _print_int8_vs_float(results["int8_vs_float"])
+    _print_networks(results["networks"], results["patch"])
     for name, block in results.items():
         if not isinstance(block, dict) or "flash_bytes" not in block:
             continue
@@ -156,6 +180,19 @@ def print_table(results: dict[str, Any]) -> None:
                     f"; estimated {cycles:.0f} cycles, {work['ms_est_480mhz']:.2f} ms at 480 MHz, "
                     f"{work['mac_per_cycle_est']:.2f} MAC/cycle"
                 ))  # fmt: skip
+
+
+def _print_networks(networks: dict[str, Any], patch: dict[str, Any] | None) -> None:
+    for name, block in networks.items():
+        same = ", ".join(f"{k} {v}" for k, v in block.items() if k != "vectors")
+        print(f"  network {name}: the reference's integers, of {block['vectors']}: {same}")
+    if patch is not None:
+        print(
+            f"  {patch['network']}: {patch['layerwise_peak_bytes']} bytes layer by layer, "
+            f"{patch['patch_peak_bytes']} patch by patch ({patch['ratio']:.1f}x less, "
+            f"{patch['extra_macs']:.1%} more work), "
+            f"{'the same' if patch['identical'] else 'OTHER'} integers"
+        )
 
 
 def _print_int8_vs_float(found: dict[str, Any]) -> None:

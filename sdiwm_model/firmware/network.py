@@ -78,6 +78,12 @@ class ChipNetwork:
 
 def network_image(layout: Layout, board: Board) -> Path:
     """The ELF image of a layout with the program that runs it on random inputs."""
+    main = sources() / "tests" / "run_network.cpp"
+    return build_image(board, [main], generate(layout, NAME), definitions(layout))
+
+
+def definitions(layout: Layout) -> list[str]:
+    """Compiler flags that tell a program where inputs and outputs of a network lie."""
     program = layout.program
 
     def parts(names: list[str]) -> str:
@@ -92,9 +98,7 @@ def network_image(layout: Layout, board: Board) -> Path:
         defines["PIXEL_BYTES"] = str(picture.row_bytes // picture.shape[1])
     else:
         defines["INPUTS"] = parts(program.inputs)
-    flags = [f"-D{name}={value}" for name, value in defines.items()]
-    main = sources() / "tests" / "run_network.cpp"
-    return build_image(board, [main], generate(layout, NAME), flags)
+    return [f"-D{name}={value}" for name, value in defines.items()]
 
 
 def work(layout: Layout, board: Board, inputs: Mapping[str, ArrayLike]) -> Work:
@@ -136,10 +140,15 @@ def checksum(layout: Layout, inputs: Mapping[str, ArrayLike]) -> int:
     """FNV-1a of the outputs' bytes by the integer reference."""
     program = layout.program
     values = integers.run(program, inputs)
+    offset = {n: 128 if program.tensors[n].dtype == "uint8" else 0 for n in program.outputs}
+    return fnv(layout, {name: values[name] + offset[name] for name in program.outputs})
+
+
+def fnv(layout: Layout, outputs: Mapping[str, NDArray[np.int64]]) -> int:
+    """FNV-1a of the bytes of these outputs."""
     found = 0x811C9DC5
-    for name in program.outputs:
-        offset = 128 if program.tensors[name].dtype == "uint8" else 0
-        for byte in (values[name] + offset).astype(program.tensors[name].dtype).tobytes():
+    for name in layout.program.outputs:
+        for byte in outputs[name].astype(layout.program.tensors[name].dtype).tobytes():
             found = (found ^ byte) * 0x01000193 & 0xFFFFFFFF
     return found
 

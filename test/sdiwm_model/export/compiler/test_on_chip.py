@@ -8,13 +8,12 @@ from sdiwm_model.export.compiler.layout import arrange, layout
 from sdiwm_model.export.compiler.patches import possible_lengths, stage
 from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.network import ChipNetwork, checksum, expected_checksum, random_inputs
-
-from .test_every_operator import NETWORKS
+from sdiwm_model.firmware.sample_networks import NETWORKS
 
 MISSING = [t for t in ("qemu-system-arm", "arm-none-eabi-g++") if shutil.which(t) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 EMULATED = [board for board in BOARDS.values() if board.machine]
-RUNS = {"picture": 20, "pooling": 20}
+RUNS = {"picture": 20, "convolution": 20, "pooling": 20}
 MOST_RUNS = 200
 
 
