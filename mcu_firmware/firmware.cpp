@@ -5,9 +5,11 @@
 using namespace sdiwm;
 
 #if SDIWM_HAS_ENCODER
-// A picture is written and read once; what lies in the arena is read again and again.
-__attribute__((section(".far_bss"))) alignas(16) static uint8_t picture[encoder::kPictureBytes];
-alignas(16) static uint8_t arena[encoder::kArenaBytes];
+// A picture is written and read once; what lies in the arena is read again and again, so that its
+// place is the fastest memory, unless it is too large.
+#define SDIWM_IN(name) __attribute__((section(name))) alignas(16) static
+SDIWM_IN(".far_bss") uint8_t picture[encoder::kPictureBytes];
+SDIWM_IN(SDIWM_ARENA_SECTION) uint8_t arena[encoder::kArenaBytes];
 #endif
 
 int main() {

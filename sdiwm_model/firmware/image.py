@@ -125,7 +125,9 @@ def _run(command: list[str]) -> str:
         raise SdiwmError(f"`{command[0]}` did not run ({error}): {TOOLCHAIN_REMEDY}.") from error
     if done.returncode:
         lines = [
-            line for line in done.stderr.splitlines() if "error" in line or "exceed" in line
+            line
+            for line in done.stderr.splitlines()
+            if any(word in line for word in ("error", "exceed", "overflowed"))
         ] or [done.stderr]
         raise SdiwmError(
             f"`{command[0]}` failed to build the firmware ({lines[0].strip()}); the toolchain "
