@@ -22,17 +22,25 @@ from sdiwm_model.compression.activations import (
     fusion_activations,
 )
 from sdiwm_model.compression.fake_quantised import HEADS, FakeQuantised
-from sdiwm_model.compression.quantise import as_one_estimate, build, quantise_fusion
+from sdiwm_model.compression.fixed_point import ZERO_POINT, rounding
+from sdiwm_model.compression.quantise import (
+    as_one_estimate,
+    build,
+    hidden_units,
+    quantise_fusion,
+)
 from sdiwm_model.compression.quantised_model import QuantisedModel
 from sdiwm_model.compression.ranges import Ranges
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.evaluation.dequantise import dequantised_dynamics, unit_of_sum
 from sdiwm_model.training.snapshot import FILE, Position, Snapshot, save_snapshot
 
 BATCH, STEPS = 64, 24  # rollouts of an update, and their length
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 1e-4
 GRADIENT_LIMIT = 1.0
 ROWS = 2048  # of activations, that the ranges are measured on
 SAVE_EVERY = 50
+JUDGED = 8  # batches that say whether it was worth it
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,9 @@ def fine_tune(
 ) -> tuple[dict[str, Floats], QuantisedModel]:
     """Weights whose rounding costs less, and the integers that they become.
 
-    Every update draws from a generator seeded by (seed, update), so a run that was stopped and goes
-    on from ``folder`` ends where an uninterrupted one does.
+    Updates that made it worse, by batches that none was drawn from, are not kept. Every update
+    draws from a generator seeded by (seed, update), so a run that was stopped and goes on from
+    ``folder`` ends where an uninterrupted one does.
 
     Args:
         ranges: as `compression.search` chose them.
@@ -116,7 +125,8 @@ def fine_tune(
     torch.set_num_threads(1)  # two threads are slower than one for these sizes
     teacher = Teacher.of(weights, calibration, seed)
     seen = teacher.activations(weights)
-    fake = FakeQuantised(weights, seen, ranges)
+    start = _rounded_with_feedback(weights, calibration, seen, ranges)
+    fake = FakeQuantised(start, seen, ranges)
     optimiser = torch.optim.Adam(fake.trained.parameters(), LEARNING_RATE)
     identity = {"updates": updates, "seed": seed, "weights": _digest(weights)}
     done = _resume(folder, fake, optimiser, identity)
@@ -136,9 +146,39 @@ def fine_tune(
             position = Position(0, update + 1)
             save_snapshot(folder, fake, nn.ModuleDict(), optimiser, position, identity)
         after_update(update + 1, float(loss.detach()))
-    tuned = fake.weights()
+    before = FakeQuantised(start, seen, ranges)
+    tuned = min((fake, before), key=lambda each: _judged(each, teacher, seed)).weights()
     fusion = quantise_fusion(tuned, fusion_activations(tuned, calibration))
     return tuned, build(tuned, fusion, seen, fake.ranges)
+
+
+def _rounded_with_feedback(
+    weights: Weights, calibration: Calibration, seen: Activations, ranges: Ranges
+) -> dict[str, Floats]:
+    """Weights of which the dynamics are what its integers stand for, each rounded for the others.
+
+    Fine-tuning starts there and not from nearest integers: most of the way is gone already.
+    """
+    fusion = quantise_fusion(weights, fusion_activations(weights, calibration))
+    integers = build(weights, fusion, seen, ranges)
+    unit = hidden_units(weights, seen.hidden, ranges)
+    stands_for = dequantised_dynamics(integers)
+    layer = integers.layers["input"]
+    correction = layer.bias + ZERO_POINT * layer.weight.sum(axis=1, dtype=np.int64)
+    correction = (correction - rounding(layer.shift)) * unit_of_sum(layer)[:, 0]
+    stands_for["dynamics.input.bias"] = stands_for["dynamics.input.bias"] + correction
+    for part in ("weight", "bias"):  # its hidden layer is in the integers' unit
+        stands_for[f"dynamics.input.{part}"] = (stands_for[f"dynamics.input.{part}"].T * unit).T
+    stands_for["dynamics.gru_input.weight"] = stands_for["dynamics.gru_input.weight"] / unit
+    own = {name: stands_for[name].astype(np.float32) for name in weights if name in stands_for}
+    return {**weights, **own}
+
+
+@torch.no_grad()
+def _judged(fake: FakeQuantised, teacher: Teacher, seed: int) -> float:
+    """The mean loss of batches that are the same for every model."""
+    draws = [np.random.default_rng([seed, 0, index]) for index in range(JUDGED)]
+    return float(np.mean([float(unrolled_loss(fake, teacher, rng)) for rng in draws]))
 
 
 def _resume(

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from sdiwm_model.compression.fake_quantised import FakeQuantised  # noqa: E402
 from sdiwm_model.compression.fine_tune import Teacher, fine_tune, unrolled_loss  # noqa: E402
 
-UPDATES = 12
+UPDATES = 24
 
 
 class StoppedError(Exception):
@@ -58,7 +58,7 @@ def test_the_engine_does_what_the_fake_quantised_model_does(tuned, coarse, calib
     for row in range(3):
         goal = model.goal(some.conditionings[row])
         own = model.cost(goal, latent_to_q15(integers[row : row + 1, 4]))
-        assert own[0] * float(engine.goal.cost_unit) == pytest.approx(cost[row], abs=0.01)
+        assert own[0] * float(engine.goal.cost_unit) == pytest.approx(cost[row], abs=0.02)
 
 
 def test_the_loss_falls_and_the_integers_come_closer(tuned, coarse, calibration):
@@ -72,22 +72,24 @@ def test_the_loss_falls_and_the_integers_come_closer(tuned, coarse, calibration)
         with torch.no_grad():
             return np.mean([float(unrolled_loss(fake, teacher, rng)) for rng in draws])
 
-    assert loss(weights) < 0.9 * loss(coarse)
+    started, _ = fine_tune(coarse, calibration, Ranges(), 0, 0)
+    assert loss(weights) < 0.9 * loss(started)
+    assert loss(started) < loss(coarse)
 
 
 def test_a_stopped_run_ends_where_a_whole_one_does(tuned, coarse, calibration, tmp_path):
     def stop(done, loss):
-        if done == 8:
+        if done == 13:
             raise StoppedError
 
-    options = {"updates": UPDATES, "seed": 0, "folder": tmp_path, "save_every": 5}
+    options = {"updates": UPDATES, "seed": 0, "folder": tmp_path, "save_every": 10}
     with pytest.raises(StoppedError):
         fine_tune(coarse, calibration, Ranges(), **options, after_update=stop)
     seen = []
     weights, _ = fine_tune(
         coarse, calibration, Ranges(), **options, after_update=lambda done, _: seen.append(done)
     )
-    assert seen[0] == 6
+    assert seen[0] == 11
     for name, value in tuned[0].items():
         np.testing.assert_array_equal(weights[name], value, err_msg=name)
     with pytest.raises(SdiwmError, match="another seed"):
