@@ -24,11 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION")
     compiled = "compile an ONNX network to integer C++17 for a microcontroller"
     cpp = actions.add_parser("cpp", help=compiled, description=compiled)
-    cpp.add_argument("--onnx", type=Path, required=True, help="float network")
+    cpp.add_argument("--onnx", type=Path, required=True, help="network, float or quantised (QDQ)")
     cpp.add_argument(
-        "--calibration", type=Path, required=True,
+        "--calibration", type=Path,
         help="examples of its inputs: an .npz file with an array (N, ...) for each, a folder of "
-        "episodes for a network that sees pictures, or ranges (.json) that an earlier export wrote",
+        "episodes for a network that sees pictures, or ranges (.json) that an earlier export "
+        "wrote; not needed where the network is quantised already",
     )  # fmt: skip
     cpp.add_argument("--out", type=Path, required=True, help="folder to write")
     cpp.add_argument("--name", help="namespace and file name (default: that of the ONNX file)")

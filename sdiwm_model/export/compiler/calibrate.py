@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler.float_reference import evaluate
-from sdiwm_model.export.compiler.graph import Graph, SpatialSoftmax
+from sdiwm_model.export.compiler.graph import Graph, Pool, Slice, SpatialSoftmax
 from sdiwm_model.files import read_json_object, write_json
 
 REMEDY = "write it with `sdiwm export cpp --ranges-out`"
@@ -74,7 +74,21 @@ def calibrate(graph: Graph, examples: Mapping[str, NDArray[Any]]) -> Ranges:
         ]
         for name, rows in peaks.items()
     }
-    return Ranges(values, maps)
+    return Ranges(values | graph.ranges, maps)
+
+
+def given_ranges(graph: Graph) -> Ranges:
+    """The ranges of a quantised file; SdiwmError where it says nothing of a value."""
+    needed = [entry.name for entry in graph.inputs if not entry.is_bytes]
+    needed += [n.output for n in graph.nodes if not isinstance(n, Pool | Slice | SpatialSoftmax)]
+    for name in needed:
+        if name not in graph.ranges:
+            raise SdiwmError(
+                f"'{graph.name}' says nothing of the range of '{name}': give --calibration examples"
+            )
+    softmax = [node.input for node in graph.nodes if isinstance(node, SpatialSoftmax)]
+    maps = {name: [graph.ranges[name]] * graph.shapes[name][2] for name in softmax}
+    return Ranges(dict(graph.ranges), maps)
 
 
 def _check(graph: Graph, examples: Mapping[str, NDArray[Any]]) -> int:

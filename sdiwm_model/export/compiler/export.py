@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.export.compiler.calibrate import Ranges, calibrate
+from sdiwm_model.export.compiler.calibrate import Ranges, calibrate, given_ranges
 from sdiwm_model.export.compiler.codegen import generate
 from sdiwm_model.export.compiler.constants import identifier
 from sdiwm_model.export.compiler.examples import load_examples
@@ -21,11 +21,14 @@ from sdiwm_model.files import write_json
 from sdiwm_model.runtime.build import sources
 
 
-def compile_onnx(onnx: Path, calibration: Path, ram: int | None = None) -> tuple[Layout, Ranges]:
+def compile_onnx(
+    onnx: Path, calibration: Path | None = None, ram: int | None = None
+) -> tuple[Layout, Ranges]:
     """Import, calibrate, quantise and lay out one network.
 
     Args:
-        calibration: examples (`load_examples`), or a .json file of ranges measured before.
+        calibration: examples (`load_examples`), or a .json file of ranges measured before. What a
+            quantised file says of its values goes first; it may need nothing else.
         ram: bytes of memory allowed; the least possible without it.
 
     Raises:
@@ -37,7 +40,9 @@ def compile_onnx(onnx: Path, calibration: Path, ram: int | None = None) -> tuple
     return layout(quantise(graph, ranges), ram), ranges
 
 
-def _ranges(graph: Graph, calibration: Path) -> Ranges:
+def _ranges(graph: Graph, calibration: Path | None) -> Ranges:
+    if calibration is None:
+        return given_ranges(graph)
     if calibration.suffix == ".json":
         return Ranges.load(calibration)
     return calibrate(graph, load_examples(calibration, graph))

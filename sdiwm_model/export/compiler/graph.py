@@ -187,6 +187,7 @@ class Graph:
 
     outputs        values that are results
     output_names   what the ONNX file calls them
+    ranges         value -> (low, high) that the file itself gives: it is quantised already
     """
 
     name: str
@@ -196,6 +197,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, Floats] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def consumers(self, value: str) -> list[Node]:
         """Nodes that read `value`."""

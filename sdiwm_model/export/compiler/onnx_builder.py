@@ -20,6 +20,7 @@ NCP = "NCP"  # (1, channels, height * width)
 FLAT_CHW = "FLAT_CHW"  # all in one row, channel after channel
 FLAT_HWC = "FLAT_HWC"  # all in one row, place after place
 ATTENTION = "ATTENTION"  # softmax of NCP, waiting for its grid
+PASSING = ("Cast", "Div", "Sub", "Mul", "Add", "QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Builder:
                 return given.get("perm") == [0, 3, 1, 2]
             if node.op_type == "Split" and given.get("axis", 0) in (3, -1):
                 return True
-            if node.op_type in ("Cast", "Div", "Sub", "Mul", "Add"):
+            if node.op_type in PASSING:
                 return self._is_channels_last(node.output[0])
         return False
 

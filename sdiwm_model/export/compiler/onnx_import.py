@@ -7,7 +7,12 @@ from pathlib import Path
 
 import onnx
 
-from sdiwm_model.export.compiler import onnx_arithmetic, onnx_layers, onnx_shapes
+from sdiwm_model.export.compiler import (
+    onnx_arithmetic,
+    onnx_layers,
+    onnx_quantised,
+    onnx_shapes,
+)
 from sdiwm_model.export.compiler.functions import elementwise
 from sdiwm_model.export.compiler.graph import Graph, Unary
 from sdiwm_model.export.compiler.onnx_builder import Builder
@@ -21,6 +26,7 @@ HANDLERS: dict[str, Callable[[Builder, onnx.NodeProto], None]] = {
     "Cast": onnx_shapes.identity,
     "Concat": onnx_shapes.concat,
     "Conv": onnx_layers.convolution,
+    "DequantizeLinear": onnx_quantised.dequantize_linear,
     "Div": onnx_arithmetic.divide,
     "Dropout": onnx_shapes.identity,
     "Expand": onnx_shapes.expand,
@@ -32,6 +38,7 @@ HANDLERS: dict[str, Callable[[Builder, onnx.NodeProto], None]] = {
     "MatMul": onnx_layers.matmul,
     "MaxPool": onnx_layers.max_pool,
     "Mul": onnx_arithmetic.multiply,
+    "QuantizeLinear": onnx_quantised.quantize_linear,
     "ReduceMean": onnx_layers.reduce_mean,
     "Reshape": onnx_shapes.reshape,
     "Slice": onnx_shapes.cut,
