@@ -15,7 +15,8 @@ STEPS = 20
 @pytest.fixture
 def report(random_bundle, folders, tmp_path, monkeypatch):
     monkeypatch.setattr(quantisation, "SETS", 6)
-    monkeypatch.setattr(search, "CANDIDATES", {"alike": (1.0,)})
+    for name, value in {"CANDIDATES": {}, "ROUNDS": 1, "STARTS": 8, "SETS": 8}.items():
+        monkeypatch.setattr(search, name, value)
     path = tmp_path / "quantisation.json"
     arguments = [
         "--task", "reach", "--model", str(random_bundle), "--horizon", str(STEPS),
