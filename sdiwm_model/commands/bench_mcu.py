@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     results |= _episodes(args, contents, goal, settings, results)
     results["int8_vs_float"] = _int8_vs_float(args, results["notes"])
     results |= _networks(args, results["bit_exact"], results["notes"])
+    results["tflm"] = _tflm(args, results["notes"])
     results["bit_exact"]["all"] = all(results["bit_exact"].values())
     results["plan_size"] = f"{settings.candidates}x{settings.horizon}x{settings.iterations}"
     results["model_hash"] = manifest.model_hash
@@ -131,6 +132,15 @@ def _networks(
     return {"networks": found, "patch": patch_figures(args.seeds[0])}
 
 
+def _tflm(args: argparse.Namespace, notes: dict[str, str]) -> dict[str, Any] | None:
+    from sdiwm_model.firmware.tflm import REMEDY, compare_with_tflm, is_installed
+
+    if not is_installed():
+        notes["tflm"] = REMEDY
+        return None
+    return compare_with_tflm(args.model / "vision.onnx", args.data, args.seeds[0])
+
+
 def _int8_vs_float(args: argparse.Namespace, notes: dict[str, str]) -> dict[str, Any] | None:
     from sdiwm_model.evaluation.int8 import int8_vs_float
 
@@ -162,6 +172,8 @@ def print_table(results: dict[str, Any]) -> None:
     if results["int8_vs_float"]:
         _print_int8_vs_float(results["int8_vs_float"])
     _print_networks(results["networks"], results["patch"])
+    if results["tflm"]:
+        _print_tflm(results["tflm"])
     for name, block in results.items():
         if not isinstance(block, dict) or "flash_bytes" not in block:
             continue
@@ -193,6 +205,15 @@ def _print_networks(networks: dict[str, Any], patch: dict[str, Any] | None) -> N
             f"{patch['extra_macs']:.1%} more work), "
             f"{'the same' if patch['identical'] else 'OTHER'} integers"
         )
+
+
+def _print_tflm(found: dict[str, Any]) -> None:
+    arena, steps = found["arena_bytes"], found["steps_from_float"]
+    print(
+        f"  {found['network']}: arena {arena['ours']} bytes, TFLM {arena['tflm']}; mean difference "
+        f"from float {steps['ours']['mean']:.3f} steps, TFLM {steps['tflm']['mean']:.3f}; between "
+        f"the two at most {found['steps_between']['max']:.0f}"
+    )
 
 
 def _print_int8_vs_float(found: dict[str, Any]) -> None:
