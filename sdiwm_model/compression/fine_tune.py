@@ -76,7 +76,8 @@ def unrolled_loss(fake: FakeQuantised, teacher: Teacher, rng: np.random.Generato
     """Drift and wrong heads of the integers' own rollouts, as shares of float's variances.
 
     L = mean |z_k - f_k|^2 / var(f) + sum over heads h of mean (h(z_k) - h_float(f_k))^2 / var(h)
-    with f_k the float model's latents and z_k those of the rounded one, from the same f_0.
+    with f_k the float model's latents and z_k those of the rounded one, from the same f_0. Heads
+    learn to read the latents that there are: no latent moves to please a head.
     """
     rollouts, length = teacher.rollouts, teacher.rollouts.actions.shape[1]
     steps = min(STEPS, length)
@@ -91,7 +92,7 @@ def unrolled_loss(fake: FakeQuantised, teacher: Teacher, rng: np.random.Generato
     loss = (z - true).square().mean() / float(teacher.visited.var())
     for head in HEADS:
         wanted = torch.from_numpy(teacher.heads[head][moment][:, chosen].T.copy())
-        got = fake.head(units, head, z, c[:, None])
+        got = fake.head(units, head, z.detach(), c[:, None])
         loss = loss + (got - wanted).square().mean() / float(teacher.heads[head].var())
     return loss
 
