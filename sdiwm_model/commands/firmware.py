@@ -153,8 +153,10 @@ def _flash(image: Path) -> None:
 
 
 def _fuzz(args: argparse.Namespace) -> None:
-    from sdiwm_model.firmware.on_host import build_fuzzer, fuzz
+    from sdiwm_model.firmware.on_host import build_fuzzer, fuzz, seed_corpus
 
     folder = args.out or Path("out/fuzz")
     folder.mkdir(parents=True, exist_ok=True)
-    fuzz(build_fuzzer(_contents(args), folder), folder / "corpus", args.seconds)
+    contents = _contents(args)
+    seed_corpus(contents, folder / "corpus")
+    fuzz(build_fuzzer(contents, folder), folder / "corpus", args.seconds)

@@ -12,6 +12,7 @@ from pathlib import Path
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.program import Contents, generated_sources
 from sdiwm_model.runtime.build import find_compiler, sources
+from sdiwm_model.runtime.messages import BY_NAME, Codec
 
 FLAGS = (
     "-std=c++17",
@@ -81,10 +82,29 @@ def build_fuzzer(contents: Contents, folder: Path) -> Path:
     return _build(clang, "fuzz.cpp", contents, folder, flags)
 
 
+def seed_corpus(contents: Contents, corpus: Path) -> None:
+    """A whole session for the fuzzer to begin with: handshake, settings, goal, picture, plan."""
+    codec = Codec(contents.wire_sizes)
+
+    def piece(name: str, chosen: bytes = b"") -> bytes:
+        """A frame of zeros as tests/fuzz.cpp reads it, of the right size and number."""
+        return bytes([100, BY_NAME[name].number, *bytes(codec.payload_size(name)), *chosen, 0, 0])
+
+    settings = piece("SetSettings", bytes([13, 3, 255]))  # 16 candidates, 4 steps, nothing odd
+    picture = bytes([0, 1, 255, 1, 128, *range(16), *bytes(codec.payload_size("FuseSeen") - 4)])
+    session = [piece("Hello"), settings, piece("SetGoal"), picture, piece("Fuse")]
+    corpus.mkdir(parents=True, exist_ok=True)
+    for count in range(1, len(session) + 1):
+        whole = b"".join([*session[:count], piece("PlanRequest"), piece("ReadStatistics")])
+        (corpus / f"session-{count}").write_bytes(whole)
+
+
 def fuzz(program: Path, corpus: Path, seconds: int) -> None:
     """Search for `seconds`, keeping findings in `corpus`; SdiwmError where one is a fault."""
-    corpus.mkdir(parents=True, exist_ok=True)
-    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=20", "-print_final_stats=1"]
+    limits = [
+        f"-max_total_time={seconds}", "-max_len=4096", "-len_control=0", "-timeout=20",
+        "-print_final_stats=1",
+    ]  # fmt: skip
     done = subprocess.run([program, *limits, f"-artifact_prefix={corpus.parent}/", corpus])
     if done.returncode:
         raise SdiwmError(
