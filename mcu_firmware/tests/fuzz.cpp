@@ -50,12 +50,12 @@ uint32_t right_size(uint8_t number) {
 }
 
 // Settings as they should be but for one, which the input chooses; or the search never meets a plan.
+// Small and short plans: there are more of them in the same time.
 void likely_settings(Input& input, uint8_t* payload) {
-  int32_t words[16] = {3 + input.byte() % 62, 1 + input.byte() % 16, 1, 9000, 6000, 22937, 6554,
+  int32_t words[16] = {3 + input.byte() % 6, 1 + input.byte() % 4, 1, 9000, 6000, 22937, 6554,
                        655, 20000, 20, 0, 0, sdiwm::model::kPrior > 0 ? 1 : 0, 0, 7, 0};
   const uint8_t changed = input.byte();
   if (changed < 16) input.bytes(reinterpret_cast<uint8_t*>(&words[changed]), 4);
-  words[1] = words[1] > 4 && changed != 1 ? 4 : words[1];  // short plans: more of them
   memcpy(payload, words, sizeof words);
 }
 
