@@ -62,7 +62,9 @@ class Encoder:
                 f"the model takes {q.features} numbers: they are of different models; {REMEDY}."
             )
         (multiplier,), shift = addition([float(output.scale / q.fusion.input_unit)])
-        return cls(program, layout(program), q.features // width, multiplier, shift)
+        # The convolutions are faster with some more memory than they need.
+        made = layout(program, max(layout(program).peak, MOST_NEAR))
+        return cls(program, made, q.features // width, multiplier, shift)
 
     @property
     def features(self) -> int:

@@ -50,14 +50,14 @@ BOARDS = {
     for board in (
         Board(
             "mps2-an500", "mps2_an500", (*M7_FLAGS, "-mfpu=fpv5-sp-d16"),
-            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.64, 0.63,
+            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.64, 0.61,
         ),
         Board(
             # gcc 12 -O3 vectorised straight-line code wrongly for Helium
             "mps3-an547", "mps3_an547",
             ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto",
              "-fno-tree-slp-vectorize"),
-            "cortex-m55", "mps3-an547", 5, 32_000_000, 0.86, 1.01,
+            "cortex-m55", "mps3-an547", 5, 32_000_000, 0.86, 1.04,
         ),
         Board(
             "stm32h743", "stm32h743", (*M7_FLAGS, "-mfpu=fpv5-d16"),
