@@ -43,7 +43,8 @@ static inline void depthwise_row(const Layer& layer, const In* const* rows, Out*
     taps(layer, rows, x, padding, tap);
     int32_t c = 0;
     for (; c + 4 <= channels; c += 4) {
-      int32_t sums[4] = {layer.scale[c].bias, layer.scale[c + 1].bias, layer.scale[c + 2].bias, layer.scale[c + 3].bias};
+      const Scale* own = layer.scale + c;
+      int32_t sums[4] = {own[0].bias, own[1].bias, own[2].bias, own[3].bias};
       four_taps(tap, count, c, layer.weight + c, channels, sums);
       for (int32_t i = 0; i < 4; ++i) {
         const Scale& scale = layer.scale[c + i];
