@@ -2,8 +2,9 @@
 //
 // Two output channels by three places: six sums, whose words need five loads. A Cortex-M7 starts
 // one SMLAD a cycle and another instruction beside it: the multiplier bounds, 2
-// multiply-accumulates a cycle. llvm-mca finds 26 cycles for the 48 of one round, two of them the loop's. No instruction
-// waits for a load before it, and none moves its own pointer, which would issue alone.
+// multiply-accumulates a cycle. llvm-mca finds 26 cycles for the 48 of one round, two of them the
+// loop's. No instruction waits for a load before it, and none moves its own pointer, which would
+// issue alone.
 #pragma once
 
 #include <stdint.h>
