@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sdiwm_model.planning.protocols import Plan, PlannerSettings
+from sdiwm_model.runtime.observer import HostObserver
 from sdiwm_sim.closed_loop import ExpertController, ModelController, run_episode
 from sdiwm_sim.task import make_task
 
@@ -48,6 +49,9 @@ class FakeRuntime:
     def make_planner(self, settings, seed):
         self.seeds.append(seed)
         return FakePlanner(self)
+
+    def make_observer(self):
+        return HostObserver(self)
 
 
 @pytest.fixture(scope="module")
