@@ -27,7 +27,7 @@ case $task in
         scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
         ;;
     cartpole)
-        episodes=(1200 200 150)
+        episodes=(1200 200 150 150)
         collect=(--steps 80)
         scripted=(--mixture random=0.1,scripted=0.35,near_target=0.55)
         goes_on=yes
