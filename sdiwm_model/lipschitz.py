@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-MARGIN = 0.01  # of the gauge, and of the logit of k: room for the rounding of weights to int8
+MARGIN = 0.04  # of the gauge, and of the logit of k: room for the rounding of weights to int8
 NEAR = 1e-4  # a constraint that is met by less than this binds
 RESET, UPDATE, CANDIDATE = range(3)  # thirds of the GRU's layers
 
