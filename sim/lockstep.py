@@ -28,7 +28,7 @@ def replay(runs: list[Path], first: list[int], model: Path, backend: str) -> lis
     successes = []
     for folder, count in zip(runs, first, strict=True):
         header = read_run(folder).header
-        task = make_task(header["task"])
+        task = make_task(header["task"], header["physics_dt"])
         for episode in header["episodes"][:count]:
             if episode["goal"] is not None:
                 outcome = run_episode(

@@ -146,6 +146,14 @@ class Task(Protocol):
         """Pixel coordinates (N, 2), x right and y down, of world points (N, 3)."""
 
 
+@runtime_checkable
+class AnyRate(Protocol):
+    """A task whose physics ticks may be of another length than in its data."""
+
+    def set_tick(self, physics_dt: float) -> None:
+        """Let a tick last ``physics_dt`` s, a divisor of the model step, which stays as it is."""
+
+
 def _load_opengl() -> None:
     try:
         import mujoco  # noqa: F401 (it loads OpenGL, and fails where that is missing)
@@ -199,12 +207,22 @@ TASKS: dict[str, Callable[[], Task]] = {
 }
 
 
-def make_task(name: str) -> Task:
+def make_task(name: str, physics_dt: float | None = None) -> Task:
     """Build a task.
 
+    Args:
+        physics_dt: seconds of a physics tick; default the task's own, with which data is collected.
+
     Raises:
-        SdiwmError: the name is not a known task.
+        SdiwmError: the name is not a known task; it cannot run with such ticks.
     """
     if name not in TASKS:
         raise SdiwmError(f"unknown task '{name}': choose one of {', '.join(sorted(TASKS))}")
-    return TASKS[name]()
+    task = TASKS[name]()
+    if physics_dt is not None and physics_dt != task.physics_dt:
+        if not isinstance(task, AnyRate):
+            raise SdiwmError(
+                f"task {name}: its physics runs at {1 / task.physics_dt:g} Hz and at no other rate"
+            )
+        task.set_tick(physics_dt)
+    return task

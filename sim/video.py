@@ -74,7 +74,7 @@ def read_run(folder: Path) -> Run:
 
 def film(run: Run, size: int = SIZE) -> Iterator[Picture]:
     """The run's episodes as pictures (size + CAPTION, size, 3), 25 a second of simulated time."""
-    task = make_task(run.header["task"])
+    task = make_task(run.header["task"], run.header["physics_dt"])
     for episode in run.header["episodes"]:
         if episode["complete"]:
             yield from _film_episode(run, task, episode, size)

@@ -30,6 +30,7 @@ from sdiwm_sim.rendering import Camera, project
 from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import push_instructions
 from sdiwm_sim.tasks.targets import TargetWatch
+from sdiwm_sim.tasks.ticks import set_tick
 
 Floats = NDArray[np.float64]
 
@@ -92,6 +93,9 @@ class PushTask:
     @property
     def time(self) -> float:
         return float(self.data.time)
+
+    def set_tick(self, physics_dt: float) -> None:
+        set_tick(self, physics_dt)
 
     def reset(self, seed: int, goal: int | None = None, instruction: str | None = None) -> None:
         rng = np.random.default_rng(seed)

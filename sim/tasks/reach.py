@@ -21,6 +21,7 @@ from sdiwm_sim.rendering import Camera, project
 from sdiwm_sim.task import Array, Outcome, StateGroup
 from sdiwm_sim.tasks import instructions
 from sdiwm_sim.tasks.targets import TargetWatch
+from sdiwm_sim.tasks.ticks import set_tick
 
 SUCCESS_RADIUS = 0.025  # m
 ARRIVED = 0.03  # m
@@ -82,6 +83,9 @@ class ReachTask:
     @property
     def time(self) -> float:
         return float(self.data.time)
+
+    def set_tick(self, physics_dt: float) -> None:
+        set_tick(self, physics_dt)
 
     def reset(self, seed: int, goal: int | None = None, instruction: str | None = None) -> None:
         rng = np.random.default_rng(seed)

@@ -9,27 +9,30 @@ from sdiwm_model.film import write_film
 from sdiwm_sim.video import CAPTION, END_HOLD, film, read_run, write_histogram
 
 SIZE = 96
-TICKS = 80  # 0.4 s: 10 frames of 40 ms
+SECONDS = 0.4  # 10 frames of 40 ms
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A run of one episode in which the first joint turns, with an imagined path."""
+@pytest.fixture(params=[0.005, 0.004])
+def folder(tmp_path, request):
+    """A run of one episode in which the first joint turns, with an imagined path after 0.1 s."""
+    tick = request.param
+    ticks = round(SECONDS / tick)
     episode = {
         "seed": 3, "goal": 1, "instruction": "touch the green one", "first_tick": 0,
-        "ticks": TICKS, "changes": [[40, 2, "now the blue one"]], "success": True,
+        "ticks": ticks, "changes": [[ticks // 2, 2, "now the blue one"]], "success": True,
         "time_to_success": 0.4, "wrong_target": False, "nearest": "blue", "complete": True,
     }  # fmt: skip
-    header = {"task": "reach", "episodes": [episode, episode | {"complete": False}]}
-    stamps = np.arange(TICKS) * 5_000_000
+    episodes = [episode, episode | {"complete": False}]
+    header = {"task": "reach", "physics_dt": tick, "episodes": episodes}
+    stamps = np.arange(ticks) * int(tick * 1e9)
     commands = np.stack([stamps + 2_000_000, stamps, stamps * 0, stamps * 0], axis=1)
-    actions = np.tile(np.array([0.5, 0, 0, 0], np.float32), (TICKS, 1))
+    actions = np.tile(np.array([0.5, 0, 0, 0], np.float32), (ticks, 1))
     np.savez(
         tmp_path / "simulator.npz", json=np.array(json.dumps(header)), tick_ns=stamps,
         actions=actions, commands=commands,
     )  # fmt: skip
     points = np.linspace([0.2, 0, 0.2], [0.3, 0.1, 0.05], 17)[None].astype(np.float32)
-    np.savez(tmp_path / "imagined.npz", stamp_ns=stamps[20:21], points=points)
+    np.savez(tmp_path / "imagined.npz", stamp_ns=stamps[ticks // 4 : ticks // 4 + 1], points=points)
     return tmp_path
 
 
