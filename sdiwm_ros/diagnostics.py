@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from sdiwm_ros.messages import time_message
@@ -29,7 +31,7 @@ class Health:
 
     level: Level
     message: str
-    values: dict[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 class DiagnosticsPublisher:
@@ -38,14 +40,15 @@ class DiagnosticsPublisher:
     A change of state is logged too, for whoever watches the terminal.
     """
 
-    def __init__(self, node: Node, hardware: str, assess: Callable[[], Health]) -> None:
-        self._name = node.get_name()
-        self._hardware = hardware
+    def __init__(self, node: Node, assess: Callable[[], Health]) -> None:
+        self.hardware = ""  # what the figures are of: a model's hash, or a task
+        self._name = node.get_fully_qualified_name().lstrip("/")
         self._logger = node.get_logger()
         self._said = ""
         self._assess = assess
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(PERIOD, self.publish)
+        # On a clock that never stands still: a simulated one that does must be reported too.
+        node.create_timer(PERIOD, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self) -> None:
         health = self._assess()
@@ -60,7 +63,7 @@ class DiagnosticsPublisher:
             level=bytes([health.level]),
             name=self._name,
             message=health.message,
-            hardware_id=self._hardware,
+            hardware_id=self.hardware,
             values=[KeyValue(key=k, value=_text(v)) for k, v in health.values.items()],
         )
         message = DiagnosticArray(status=[status])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +15,8 @@ from sdiwm_ros.signals import Array, Latent
 class Observer:
     """Keeps the features of the newest picture and fuses every joint state with them."""
 
-    def __init__(self, runtime: Runtime, image_timeout: float) -> None:
-        """image_timeout: seconds after which a picture is not trusted."""
+    def __init__(self, runtime: Runtime, image_timeout: Callable[[], float]) -> None:
+        """image_timeout: says after how many seconds a picture is not trusted."""
         self._runtime = runtime
         self._timeout = image_timeout
         self._features: Array | None = None
@@ -46,9 +48,9 @@ class Observer:
         if self._features is None:
             raise SdiwmError(self._blindness)
         age = (stamp_ns - self._seen_ns) * 1e-9
-        if age > self._timeout:
+        timeout = self._timeout()
+        if age > timeout:
             raise SdiwmError(
-                f"the newest picture is more than {1000 * self._timeout:.0f} ms old: is the camera "
-                "alive?"
+                f"the newest picture is more than {1000 * timeout:.0f} ms old: is the camera alive?"
             )
         return Latent(self._runtime.fuse(self._features, proprio), stamp_ns)

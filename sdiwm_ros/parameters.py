@@ -1,11 +1,13 @@
-"""The nodes' parameters: type, range and description of each. Defaults are in config/control.yaml.
+"""The nodes' parameters: type, range, unit and description of each. Defaults: config/control.yaml.
 
-All are read once at start-up and read-only afterwards: a control loop whose deadlines or model
-change under it could not state what it did.
+A parameter is read when its node is configured and can be set while the node is unconfigured:
+a control loop whose deadlines or model change under it could not state what it did. Those marked
+`live` may be set at any time and act at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from rclpy.exceptions import (
     InvalidParameterValueException,
 )
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.configuration import read_defaults
@@ -23,9 +26,18 @@ from sdiwm_ros.safety import MAX_COMMAND_TIMEOUT
 
 @dataclass(frozen=True)
 class Text:
-    """Any string."""
+    """Any string, or one of `choices`."""
 
     description: str
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return f"one of {', '.join(self.choices)}" if self.choices else "text"
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, str) and (not self.choices or value in self.choices)
 
 
 @dataclass(frozen=True)
@@ -33,27 +45,50 @@ class Switch:
     """True or false."""
 
     description: str
+    live: bool = False
+    allowed = "true or false"
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, bool)
 
 
 @dataclass(frozen=True)
 class Number:
-    """A float (default) or whole number between `low` and `high`, both allowed."""
+    """A decimal (default) or whole number of `unit` between `low` and `high`, both allowed."""
 
     description: str
     low: float
     high: float
+    unit: str = ""
     whole: bool = False
+    live: bool = False
+
+    @property
+    def allowed(self) -> str:
+        kind = "whole" if self.whole else "decimal"
+        return f"a {kind} number, {self.low} to {self.high} {self.unit}".rstrip()
+
+    def accepts(self, value: object) -> bool:
+        kind = int if self.whole else float
+        return type(value) is kind and self.low <= value <= self.high
 
 
 Specification = Text | Switch | Number
 
+BACKENDS = ("torch", "onnx", "native", "mcu")
+SEED_LIMIT = 2**31 - 1
 MODEL: dict[str, Specification] = {
     "task": Text("Task whose shipped model is loaded where `model` is empty."),
     "model": Text("Bundle folder (model.json and its files); empty: the one shipped."),
-    "backend": Text("What executes the model: torch, onnx, native or mcu."),
+    "backend": Text("What executes the model.", choices=BACKENDS),
 }
-PRIORITY = Number("SCHED_FIFO priority where permitted; 0: normal scheduling.", 0, 99, whole=True)
-SEED_LIMIT = 2**31 - 1
+COMMON: dict[str, Specification] = {
+    "autostart": Switch("Configure and activate at start-up; false: wait for a manager."),
+    "realtime_priority": Number(
+        "SCHED_FIFO priority where permitted; 0: normal scheduling.", 0, 99, whole=True
+    ),
+}
+"""Parameters that every node has."""
 
 PARAMETERS: dict[str, dict[str, Specification]] = {
     "simulator": {
@@ -63,74 +98,123 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "instruction": Text("Said at the start of every episode; empty: drawn by the task."),
         "command_topic": Text("Joint velocity commands, rad/s."),
         "command_timeout": Number(
-            "Seconds without a command until the joints are held.", 0.01, MAX_COMMAND_TIMEOUT
+            "Age of a command until the joints are held.", 0.01, MAX_COMMAND_TIMEOUT, "s", live=True
         ),
-        "image_size": Number("Camera height and width in pixels.", 16, 512, whole=True),
+        "physics_rate": Number(
+            "Physics ticks and joint states; 0: as in the task's data.", 0.0, 1000.0, "Hz"
+        ),
+        "image_size": Number("Camera height and width.", 16, 512, "pixels", whole=True),
         "headless": Switch("True: no window; false: MuJoCo's viewer."),
         "wait_for_planner": Switch("Hold the first episode until a planned command arrives."),
         "record_to": Text("Folder for simulator.npz, written at the end; empty: none."),
-        "realtime_priority": PRIORITY,
+        "record_minutes": Number(
+            "Room in the record, whose memory is taken at the start.", 0.1, 1440.0, "minutes"
+        ),
     },
     "observer": {
         **MODEL,
-        "image_timeout": Number("Seconds after which a picture is not trusted.", 0.03, 1.0),
-        "realtime_priority": PRIORITY,
+        "image_timeout": Number(
+            "Age after which a picture is not trusted.", 0.03, 1.0, "s", live=True
+        ),
     },
-    "language_goal": {
-        **MODEL,
-        "realtime_priority": PRIORITY,
-    },
+    "language_goal": {**MODEL},
     "planner": {
         **MODEL,
         "mcu_port": Text("Where the back end mcu plans: a serial port; empty: an emulated chip."),
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
         "candidates": Number("Sequences a plan tries; 0: the bundle's.", 0, 8192, whole=True),
-        "horizon": Number("Model steps in a plan; 0: the bundle's.", 0, 100, whole=True),
-        "period": Number("Seconds between commands.", 0.001, 0.1),
-        "grace": Number("Seconds a plan may be late before a fallback.", 0.0, 0.1),
+        "horizon": Number("Length of a plan; 0: the bundle's.", 0, 100, "model steps", whole=True),
+        "period": Number("Time between commands.", 0.001, 0.1, "s"),
+        "grace": Number("How late a plan may be before a fallback.", 0.0, 0.1, "s"),
         "observation_timeout": Number(
-            "Seconds after which an observation is not acted on.", 0.01, MAX_COMMAND_TIMEOUT
+            "Age after which an observation is not acted on.", 0.01, MAX_COMMAND_TIMEOUT, "s"
         ),
         "command_topic": Text("Joint velocity commands, rad/s."),
-        "imagined_path_rate": Number("Hz of the imagined fingertip path; 0: never.", 0.0, 10.0),
-        "record_to": Text("Folder for planner.npz, written at the end; empty: none."),
-        "realtime_priority": PRIORITY,
+        "imagined_path_rate": Number(
+            "Rate of the imagined fingertip path; 0: never.", 0.0, 10.0, "Hz"
+        ),
+        "record_to": Text("Folder for planner.json, written at the end; empty: none."),
     },
 }
 
 
-def declare(node: Node) -> dict[str, Any]:
-    """Declare the node's parameters and read them.
+def specifications_of(kind: str) -> dict[str, Specification]:
+    """Every parameter of a kind of node, by name."""
+    return COMMON | PARAMETERS[kind]
+
+
+def declare(node: Node, kind: str) -> dict[str, Any]:
+    """Declare the parameters of a node and read them; the values follow every later change.
 
     Raises:
         SdiwmError: a value of the wrong type or out of range, naming the parameter.
     """
-    name = node.get_name()
-    defaults = read_defaults(name)
-    return {
-        key: _declare_one(node, key, defaults[key], specification)
-        for key, specification in PARAMETERS[name].items()
-    }
+    defaults = read_defaults(kind)
+    specifications = specifications_of(kind)
+    values = {key: _declare_one(node, key, defaults[key], s) for key, s in specifications.items()}
+
+    def follow(parameters: Sequence[Parameter[Any]]) -> None:
+        values.update({p.name: p.value for p in parameters if p.name in specifications})
+
+    node.add_post_set_parameters_callback(follow)
+    return values
+
+
+def refusal(
+    specifications: Mapping[str, Specification],
+    parameters: Sequence[Parameter[Any]],
+    configured: bool,
+) -> str:
+    """Why these values cannot be set, in one sentence; empty where they can.
+
+    Parameters that are not the node's own (`use_sim_time`) are left to rclpy.
+    """
+    for parameter in parameters:
+        specification = specifications.get(parameter.name)
+        if specification is None:
+            continue
+        if not specification.accepts(parameter.value):
+            return f"'{parameter.name}' must be {specification.allowed}, not {parameter.value!r}."
+        if configured and not specification.live:
+            return (
+                f"'{parameter.name}' is read when the node is configured: deactivate and clean up "
+                "the node first, or give it at start-up."
+            )
+    return ""
 
 
 def _declare_one(node: Node, key: str, default: Any, specification: Specification) -> Any:
-    descriptor = ParameterDescriptor(description=specification.description, read_only=True)
-    allowed = "text" if isinstance(specification, Text) else "true or false"
+    whole = not isinstance(specification, Number) or specification.whole
+    try:
+        value = node.declare_parameter(
+            key, default if whole else float(default), describe(specification)
+        ).value
+    except (InvalidParameterValueException, InvalidParameterTypeException) as error:
+        raise SdiwmError(
+            f"{node.get_name()}: parameter '{key}' must be {specification.allowed} ({error})."
+        ) from None
+    if not specification.accepts(value):
+        raise SdiwmError(
+            f"{node.get_name()}: parameter '{key}' must be {specification.allowed}, not {value!r}."
+        )
+    return value
+
+
+def describe(specification: Specification) -> ParameterDescriptor:
+    """What `ros2 param describe` shows."""
+    when = "at any time" if specification.live else "while the node is unconfigured"
+    descriptor = ParameterDescriptor(
+        description=specification.description,
+        additional_constraints=f"{specification.allowed}; can be set {when}",
+    )
     if isinstance(specification, Number):
         low, high = specification.low, specification.high
-        allowed = f"{'a whole' if specification.whole else 'a decimal'} number, {low} to {high}"
         if specification.whole:
-            range_ = IntegerRange(from_value=int(low), to_value=int(high), step=1)
-            descriptor.integer_range = [range_]
-        else:
-            default = float(default)
-            # A step of zero would be "any" in rcl_interfaces, and is.
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(low), to_value=int(high), step=1)
+            ]
+        else:  # a step of zero is "any" in rcl_interfaces
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
             ]
-    try:
-        return node.declare_parameter(key, default, descriptor).value
-    except (InvalidParameterValueException, InvalidParameterTypeException) as error:
-        raise SdiwmError(
-            f"{node.get_name()}: parameter '{key}' must be {allowed} ({error})."
-        ) from None
+    return descriptor

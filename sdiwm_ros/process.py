@@ -1,4 +1,4 @@
-"""How every node runs: one executor, one thread for callbacks, and a clean end on a signal."""
+"""How every node runs: a lifecycle, one executor, one thread for callbacks, and a clean end."""
 
 from __future__ import annotations
 
@@ -6,28 +6,43 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 for _variable in THREAD_VARIABLES:  # read when numpy, torch and ONNX Runtime are first imported
     os.environ.setdefault(_variable, "1")
 
 import rclpy  # noqa: E402
+from rcl_interfaces.msg import SetParametersResult  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
+from rclpy.lifecycle import (  # noqa: E402
+    LifecycleNode,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.publisher import Publisher  # noqa: E402
 from rclpy.qos import (  # noqa: E402
     DurabilityPolicy,
     HistoryPolicy,
     QoSProfile,
     ReliabilityPolicy,
 )
+from rclpy.service import Service  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
+from rclpy.subscription import Subscription  # noqa: E402
+from rclpy.timer import Timer  # noqa: E402
 
 from sdiwm_model.cli import explain  # noqa: E402
 from sdiwm_model.errors import SdiwmError  # noqa: E402
+from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level  # noqa: E402
 from sdiwm_ros.graph import ERROR_MARK  # noqa: E402
-from sdiwm_ros.realtime import quiet_collector  # noqa: E402
+from sdiwm_ros.parameters import declare, refusal, specifications_of  # noqa: E402
+from sdiwm_ros.realtime import prefer_this_process, quiet_collector  # noqa: E402
 
 NEWEST = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1
@@ -48,28 +63,181 @@ COMMANDED = QoSProfile(
 """For what must arrive but is not kept for latecomers."""
 
 IDLE_WAIT = 0.1  # s: how long a signal may go unnoticed
+EXPECTED = (SdiwmError, ImportError, OSError)  # what a person can put right
+UNCONFIGURED, INACTIVE, ACTIVE = "unconfigured", "inactive", "active"
+FINALIZED = "finalized"
 
 
-class HostedNode(Node):
-    """A node that can be asked when it next has something to do, and to end safely."""
+class ManagedNode(LifecycleNode):
+    """A node with the ROS 2 lifecycle; a node of this package fills in the four hooks.
+
+        unconfigured ─configure─▶ inactive ─activate─▶ active, and back by deactivate and cleanup
+
+    An inactive node is deaf: what it hears is subscribed to in `activate`. Whatever a hook creates
+    (publishers, subscriptions, timers, services) is destroyed when its state is left. `given` holds
+    the parameters' values, `active` tells whether `activate` has succeeded.
+    """
+
+    def __init__(self, kind: str) -> None:
+        """kind: the node's name in config/control.yaml, whatever it is remapped to."""
+        super().__init__(kind)
+        self.kind = kind
+        self.given = declare(self, kind)
+        self.scheduling = "normal scheduling"
+        self.refusal: Exception | None = None
+        self.failure: Exception | None = None
+        self.refused_parameters = 0
+        self._state = UNCONFIGURED
+        self._made: dict[str, list[Any]] = {}
+        self.diagnostics = DiagnosticsPublisher(self, self._health)
+
+    def configure(self) -> None:
+        """Load what is needed and make publishers; SdiwmError where that is not possible."""
+
+    def activate(self) -> None:
+        """Subscribe, and start what runs."""
+
+    def deactivate(self) -> None:
+        """Stop what runs, then leave the robot safe. Publishers still work."""
+
+    def cleanup(self) -> None:
+        """Write what is to be kept, and let go of what `configure` loaded."""
+
+    def assess(self) -> Health:
+        """The health of the active node."""
+        return Health(Level.OK, "active")
 
     def idle_for(self) -> float:
         """Seconds that the executor may wait for messages before `tick` is due."""
         return IDLE_WAIT
 
     def tick(self) -> None:
-        """Work on a deadline of the node's own; the default has none."""
+        """Work on a deadline of the node's own while it is active; the default has none."""
+
+    def fail(self, error: Exception) -> None:
+        """End the process with `error`, once the robot has been left safe. Any thread may call."""
+        self.failure = error
+
+    @property
+    def active(self) -> bool:
+        return self._state == ACTIVE
 
     @property
     def finished(self) -> bool:
-        """True when the node has ended by itself."""
-        return False
+        """True when the node has ended by itself or was shut down."""
+        return self.failure is not None or self._state == FINALIZED
 
-    def close(self) -> None:
-        """Stop what runs, then leave the robot safe. Publishers still work."""
+    def start(self) -> None:
+        """Configure and activate, as a lifecycle manager would; raises what prevents it."""
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() is not TransitionCallbackReturn.SUCCESS:
+                raise self.refusal or RuntimeError(f"{self.kind} did not start")
+
+    def end(self) -> None:
+        """Walk down to finalized from wherever the node is."""
+        if self._state == ACTIVE:
+            self.trigger_deactivate()
+        if self._state == INACTIVE:
+            self.trigger_cleanup()
+        if self._state == UNCONFIGURED:
+            self.trigger_shutdown()
+
+    def set_parameters_atomically(
+        self, parameter_list: list[Parameter[Any]]
+    ) -> SetParametersResult:
+        """Set what the node's own declarations allow now; refuse the rest in one sentence."""
+        reason = refusal(specifications_of(self.kind), parameter_list, self._state != UNCONFIGURED)
+        if reason:
+            result = SetParametersResult(successful=False, reason=reason)
+        else:
+            result = super().set_parameters_atomically(parameter_list)
+        if not result.successful:
+            self.refused_parameters += 1
+            self.get_logger().warning(f"parameter refused: {result.reason}")
+        return result
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._enter(INACTIVE, self.configure)
+        self.scheduling = prefer_this_process(self.given["realtime_priority"])
+        return done
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._enter(ACTIVE, self.activate)
+        quiet_collector()
+        return done
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._leave(ACTIVE, self.deactivate, INACTIVE)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._leave(INACTIVE, self.cleanup, UNCONFIGURED)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._state == ACTIVE:
+            self._leave(ACTIVE, self.deactivate, INACTIVE)
+        if self._state == INACTIVE:
+            self._leave(INACTIVE, self.cleanup, UNCONFIGURED)
+        self._state = FINALIZED
+        return TransitionCallbackReturn.SUCCESS
+
+    def _enter(self, state: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        before = {id(entity) for entity in self._entities()}
+        try:
+            hook()
+        except Exception as error:  # rclpy would swallow it
+            self.refusal = error
+            self._destroy(e for e in self._entities() if id(e) not in before)
+            self._log(error)
+            return TransitionCallbackReturn.FAILURE
+        self._made[state] = [e for e in self._entities() if id(e) not in before]
+        self._state = state
+        self.diagnostics.publish()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _leave(self, state: str, hook: Callable[[], None], to: str) -> TransitionCallbackReturn:
+        """What a hook that fails leaves behind is no state to stay in: the node ends."""
+        try:
+            hook()
+        except Exception as error:
+            self._log(error)
+            self.fail(error)
+        self._state = to
+        self.diagnostics.publish()
+        self._destroy(self._made.pop(state))
+        return TransitionCallbackReturn.SUCCESS
+
+    def _log(self, error: Exception) -> None:
+        known = isinstance(error, EXPECTED) and explain(error)
+        self.get_logger().error(known or "".join(traceback.format_exception(error)))
+
+    def _entities(self) -> list[Any]:
+        return [*self.publishers, *self.subscriptions, *self.timers, *self.services]
+
+    def _destroy(self, entities: Iterable[Any]) -> None:
+        for entity in entities:
+            match entity:
+                case Publisher():
+                    self.destroy_publisher(entity)
+                case Subscription():
+                    self.destroy_subscription(entity)
+                case Timer():
+                    self.destroy_timer(entity)
+                case Service():
+                    self.destroy_service(entity)
+
+    def _health(self) -> Health:
+        if self._state != ACTIVE:
+            return Health(Level.WARN, self._state, {"state": self._state})
+        health = self.assess()
+        common = {
+            "state": self._state,
+            "scheduling": self.scheduling,
+            "refused_parameters": self.refused_parameters,
+        }
+        return replace(health, values={**health.values, **common})
 
 
-def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None) -> int:
+def run_node(build: Callable[[], ManagedNode], argv: Sequence[str] | None = None) -> int:
     """Run the node that `build` makes until SIGINT, SIGTERM or its own end; the exit status.
 
     What a person can put right is printed as one sentence; the status is then 2.
@@ -80,7 +248,7 @@ def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None)
                signal_handler_options=SignalHandlerOptions.NO)  # fmt: skip
     try:
         _spin(build(), stop)
-    except (SdiwmError, ImportError, OSError) as error:
+    except EXPECTED as error:
         sentence = explain(error)
         if sentence is None:
             raise
@@ -92,20 +260,24 @@ def run_node(build: Callable[[], HostedNode], argv: Sequence[str] | None = None)
     return 0
 
 
-def _spin(node: HostedNode, stop: _StopSignal) -> None:
+def _spin(node: ManagedNode, stop: _StopSignal) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    quiet_collector()
     try:
+        if node.given["autostart"]:
+            node.start()
         while not (stop.received or node.finished):
-            wait = node.idle_for()
+            wait = node.idle_for() if node.active else IDLE_WAIT
             if wait > 0:
                 executor.spin_once(timeout_sec=min(wait, IDLE_WAIT))
-            node.tick()
+            if node.active:
+                node.tick()
     finally:
-        node.close()
+        node.end()
         executor.shutdown(timeout_sec=0.5)
         node.destroy_node()
+    if node.failure is not None:
+        raise node.failure
 
 
 class _StopSignal:

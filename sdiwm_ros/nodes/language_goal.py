@@ -11,39 +11,39 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import Float32MultiArray, String
 
 from sdiwm_model.errors import InstructionError, SdiwmError
-from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.messages import goal_message
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime
-from sdiwm_ros.parameters import declare
-from sdiwm_ros.process import COMMANDED, LATCHED, HostedNode, run_node
-from sdiwm_ros.realtime import Samples, prefer_this_process
+from sdiwm_ros.process import COMMANDED, LATCHED, ManagedNode, run_node
+from sdiwm_ros.realtime import Samples
 from sdiwm_ros.signals import Goal, now_ns
 
 
-class LanguageGoalNode(HostedNode):
+class LanguageGoalNode(ManagedNode):
     """An empty or unrelated sentence clears the goal (the planner then holds still) and is
     reported on /diagnostics.
     """
 
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
         super().__init__("language_goal")
-        parameters = declare(self)
-        self._runtime = load(parameters)
+        self._load = load
+        self._condition_ms = Samples(256)
+
+    def configure(self) -> None:
+        self._runtime = self._load(self.given)
         self._warm_up()
-        self._scheduling = prefer_this_process(parameters["realtime_priority"])
+        self.diagnostics.hardware = self._runtime.manifest.model_hash
+        self._goal = self.create_publisher(Float32MultiArray, "goal", LATCHED)
+
+    def activate(self) -> None:
         self._sentence: str | None = None
         self._problem = ""
-        self._condition_ms = Samples(256)
-        self._goal = self.create_publisher(Float32MultiArray, "goal", LATCHED)
         # Latched publishers are heard even when they spoke before this node was there; the
         # second subscription hears those that do not latch, as `ros2 topic pub` does not.
         expected = SubscriptionEventCallbacks(incompatible_qos=lambda _: None)
         listen = partial(self.create_subscription, String, "instruction", self._on_instruction)
         listen(LATCHED, event_callbacks=expected)
         listen(COMMANDED)
-        self._diagnostics = DiagnosticsPublisher(
-            self, self._runtime.manifest.model_hash, self._assess
-        )
 
     def _warm_up(self) -> None:
         """Load the text encoder now: the first sentence must not wait for it."""
@@ -63,13 +63,12 @@ class LanguageGoalNode(HostedNode):
             self._problem = f"instruction '{message.data}' refused: {error}"
         self._goal.publish(goal_message(goal))
         self._condition_ms.add((now_ns() - started) * 1e-6)
-        self._diagnostics.publish()
+        self.diagnostics.publish()
 
-    def _assess(self) -> Health:
+    def assess(self) -> Health:
         values = {
             "instruction": self._sentence or "",
             "condition_p50_ms": self._condition_ms.percentiles(50)[0],
-            "scheduling": self._scheduling,
         }
         if self._problem:
             return Health(Level.ERROR, self._problem, values)

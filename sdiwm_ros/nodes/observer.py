@@ -10,34 +10,36 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32MultiArray
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.messages import latent_message, read_image, read_joint_state, stamp_of
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
 from sdiwm_ros.observation import Observer
-from sdiwm_ros.parameters import declare
-from sdiwm_ros.process import NEWEST, HostedNode, run_node
-from sdiwm_ros.realtime import Samples, prefer_this_process
+from sdiwm_ros.process import NEWEST, ManagedNode, run_node
+from sdiwm_ros.realtime import Samples
 from sdiwm_ros.signals import Latent, now_ns
 
 
-class ObserverNode(HostedNode):
+class ObserverNode(ManagedNode):
     """Publishes an empty latent for an observation it refuses, so that the planner stops."""
 
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
         super().__init__("observer")
-        parameters = declare(self)
-        runtime = load(parameters)
-        warm_up(runtime)
-        self._observer = Observer(runtime, parameters["image_timeout"])
-        self._scheduling = prefer_this_process(parameters["realtime_priority"])
-        self._problem = ""
+        self._load = load
         self._refused = 0
         self._latents = 0
         self._delay_ms = Samples()
+
+    def configure(self) -> None:
+        self._runtime = self._load(self.given)
+        warm_up(self._runtime)
+        self.diagnostics.hardware = self._runtime.manifest.model_hash
         self._latent = self.create_publisher(Float32MultiArray, "latent", NEWEST)
+
+    def activate(self) -> None:
+        self._observer = Observer(self._runtime, lambda: self.given["image_timeout"])
+        self._problem = ""
         self.create_subscription(Image, "camera/image_raw", self._on_image, NEWEST)
         self.create_subscription(JointState, "joint_states", self._on_joints, NEWEST)
-        self._diagnostics = DiagnosticsPublisher(self, runtime.manifest.model_hash, self._assess)
 
     def _on_image(self, message: Image) -> None:
         try:
@@ -62,16 +64,15 @@ class ObserverNode(HostedNode):
         self._refused += 1
         if reason != self._problem:
             self._problem = reason
-            self._diagnostics.publish()
+            self.diagnostics.publish()
 
-    def _assess(self) -> Health:
+    def assess(self) -> Health:
         p50, p99 = self._delay_ms.percentiles(50, 99)
         values = {
             "latents": self._latents,
             "refused": self._refused,
             "latent_delay_p50_ms": p50,
             "latent_delay_p99_ms": p99,
-            "scheduling": self._scheduling,
         }
         if self._problem:
             return Health(Level.ERROR, self._problem, values)

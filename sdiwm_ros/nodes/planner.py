@@ -18,42 +18,45 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import write_json
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
-from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.evaluation import PLANNER_FILE
 from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
-from sdiwm_ros.parameters import declare
-from sdiwm_ros.process import LATCHED, NEWEST, HostedNode, run_node
-from sdiwm_ros.realtime import LatestSlot, Worker, prefer_this_process
+from sdiwm_ros.process import LATCHED, NEWEST, ManagedNode, run_node
+from sdiwm_ros.realtime import LatestSlot, Worker
 from sdiwm_ros.signals import CommandKind, Latent
 
 
-class PlannerNode(HostedNode):
+class PlannerNode(ManagedNode):
     """Holds the arm still whenever it has no goal, no fresh observation or a refused one."""
 
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
         super().__init__("planner")
-        self._given = declare(self)
-        self._runtime = load(self._given)
+        self._load = load
+
+    def configure(self) -> None:
+        self._runtime = self._load(self.given)
         warm_up(self._runtime)
-        self._death = ""
-        self._scheduling = prefer_this_process(self._given["realtime_priority"])
-        topic = self._given["command_topic"]
+        self.diagnostics.hardware = self._runtime.manifest.model_hash
+        topic = self.given["command_topic"]
         self._command = self.create_publisher(Float64MultiArray, topic, NEWEST)
         self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
         self._build_loops()
+
+    def activate(self) -> None:
+        self._workers = [
+            Worker("planning", self._planning.step, self._on_death),
+            Worker("setpoints", self._setpoints.step, self._on_death),
+        ]
         self.create_subscription(Float32MultiArray, "latent", self._on_latent, NEWEST)
         self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
-        if self._given["imagined_path_rate"] > 0:
-            self.create_timer(1.0 / self._given["imagined_path_rate"], self._imagine)
-        self._diagnostics = DiagnosticsPublisher(
-            self, self._runtime.manifest.model_hash, self._assess
-        )
+        if self.given["imagined_path_rate"] > 0:
+            self.create_timer(1.0 / self.given["imagined_path_rate"], self._imagine)
         for worker in self._workers:
             worker.start()
 
     def _build_loops(self) -> None:
-        parameters, manifest = self._given, self._runtime.manifest
+        parameters, manifest = self.given, self._runtime.manifest
         timing = ControlTiming(
             period=parameters["period"],
             grace=parameters["grace"],
@@ -68,14 +71,10 @@ class PlannerNode(HostedNode):
         self._setpoints = SetpointLoop(
             limits, timing, plans, lambda command: self._command.publish(command_message(command))
         )
-        self._workers = [
-            Worker("planning", self._planning.step, self._on_death),
-            Worker("setpoints", self._setpoints.step, self._on_death),
-        ]
 
     def _planner_settings(self) -> PlannerSettings:
         """The bundle's settings, with what the parameters change."""
-        changed = {key: self._given[key] for key in ("candidates", "horizon") if self._given[key]}
+        changed = {key: self.given[key] for key in ("candidates", "horizon") if self.given[key]}
         return replace(self._runtime.manifest.planner, **changed)
 
     def _on_latent(self, message: Float32MultiArray) -> None:
@@ -107,16 +106,13 @@ class PlannerNode(HostedNode):
         self._path.publish(path_message(points, planned.latent.stamp_ns))
 
     def _on_death(self, error: Exception) -> None:
-        self._death = f"the control loop ended: {type(error).__name__}: {error}"
-
-    @property
-    def finished(self) -> bool:
-        return bool(self._death)
+        reason = f"the control loop ended: {type(error).__name__}: {error}"
+        self.fail(SdiwmError(f"planner: {reason}"))
 
     def _figures(self) -> dict[str, object]:
         period, plan = self._setpoints.period_ms, self._planning.plan_ms
         latency = self._setpoints.latency_ms
-        figures: dict[str, object] = {"scheduling": self._scheduling}
+        figures: dict[str, object] = {}
         for name, samples in (("period", period), ("plan", plan), ("latency", latency)):
             figures[f"{name}_p50_ms"], figures[f"{name}_p99_ms"] = samples.percentiles(50, 99)
         return figures | {
@@ -129,29 +125,27 @@ class PlannerNode(HostedNode):
             "model_hash": self._runtime.manifest.model_hash,
         }
 
-    def _assess(self) -> Health:
-        if self._death:
-            return Health(Level.ERROR, self._death, self._figures())
+    def assess(self) -> Health:
+        if self.failure is not None:
+            return Health(Level.ERROR, str(self.failure), self._figures())
         problem = self._setpoints.problem
         if not problem:
             return Health(Level.OK, "controlling", self._figures())
         level = Level.WARN if problem.startswith("no goal: waiting") else Level.ERROR
         return Health(level, f"holding still: {problem}", self._figures())
 
-    def close(self) -> None:
+    def deactivate(self) -> None:
         """Stop both threads, and only then send the safe command."""
         for worker in self._workers:
             worker.stop()
         self._setpoints.send_safe()
-        self._diagnostics.publish()
-        if self._given["record_to"]:
+
+    def cleanup(self) -> None:
+        if self.given["record_to"]:
             samples = self._planning.plan_ms.values().tolist()
             figures = {k: v for k, v in self._figures().items() if v == v}
-            write_json(
-                Path(self._given["record_to"]) / PLANNER_FILE, figures | {"plan_ms": samples}
-            )
-        if self._death:
-            raise SdiwmError(f"planner: {self._death}")
+            figures |= {"scheduling": self.scheduling, "plan_ms": samples}
+            write_json(Path(self.given["record_to"]) / PLANNER_FILE, figures)
 
 
 def main(argv: Sequence[str] | None = None, load: RuntimeLoader = load_named_runtime) -> int:

@@ -1,7 +1,7 @@
 """Node `simulator`: a MuJoCo task in real time, with the topics of a real arm and its camera.
 
 The only place in `sdiwm_ros` that knows the simulator. Everything happens in one thread: the
-executor waits for commands until the next tick of 5 ms is due.
+executor waits for commands until the next tick is due.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level
+from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.episodes import Episodes
 from sdiwm_ros.messages import image_message, joint_state_message, read_command
-from sdiwm_ros.parameters import declare
-from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, HostedNode, run_node
-from sdiwm_ros.realtime import Deadlines, Samples, prefer_this_process
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, ManagedNode, run_node
+from sdiwm_ros.realtime import Deadlines, Samples
 from sdiwm_ros.recording import EpisodeRecord
 from sdiwm_ros.safety import CommandGuard, Watchdog
 from sdiwm_ros.signals import CommandKind, now_ns
 
-TaskMaker = Callable[[str], Any]
+TaskMaker = Callable[[str, float | None], Any]
 
 
-def make_named_task(name: str) -> Any:
-    """Build a task of `sdiwm_sim` by name."""
+def make_named_task(name: str, physics_dt: float | None) -> Any:
+    """Build a task of `sdiwm_sim` by name, with ticks of its own length or of `physics_dt` s."""
     from sdiwm_sim.task import make_task
 
-    return make_task(name)
+    return make_task(name, physics_dt)
 
 
 def open_viewer(task: Any) -> Any:
@@ -46,43 +45,52 @@ def open_viewer(task: Any) -> Any:
     return Viewer(task)
 
 
-class SimulatorNode(HostedNode):
+class SimulatorNode(ManagedNode):
     """Steps the task on absolute deadlines; holds the arm when no command comes in time."""
 
     def __init__(self, make_task: TaskMaker = make_named_task) -> None:
         super().__init__("simulator")
-        parameters = declare(self)
+        self._make_task = make_task
+        self._latency_ms = Samples()
+
+    def configure(self) -> None:
+        parameters = self.given
         self._size = parameters["image_size"]
-        self._record_to = parameters["record_to"]
-        self._task = make_task(parameters["task"])
+        rate = parameters["physics_rate"]
+        self._task = self._make_task(parameters["task"], 1.0 / rate if rate else None)
         self._task.render(self._size)  # opens the GL context before any deadline runs
         self._viewer = None if parameters["headless"] else open_viewer(self._task)
+        self.diagnostics.hardware = self._task.name
         self._limits = np.asarray(self._task.action_limit, dtype=np.float64)
         self._guard = CommandGuard(self._limits)
-        self._watchdog = Watchdog(parameters["command_timeout"])
-        self._velocity = self._guard.stop()
-        self._scheduling = prefer_this_process(parameters["realtime_priority"])
         self._running = not parameters["wait_for_planner"]
-        self._was_silent = True
-        self._latency_ms = Samples()
-        self._unheard: list[str] = []
         self._deadlines = Deadlines(self._task.physics_dt)
-        self._since_picture = float("inf")
-        self._open_topics(parameters["command_topic"])
-        self._diagnostics = DiagnosticsPublisher(self, self._task.name, self._assess)
-        self._episodes = Episodes(
-            self._task, parameters["seed"], parameters["episodes"], parameters["instruction"]
-        )
-        self._announce()
-        self._start_clock()
-
-    def _open_topics(self, command_topic: str) -> None:
         self._image = self.create_publisher(Image, "camera/image_raw", NEWEST)
         self._joints = self.create_publisher(JointState, "joint_states", NEWEST)
         self._instruction = self.create_publisher(String, "instruction", LATCHED)
         self._episode = self.create_publisher(String, "~/episode", COMMANDED)
-        self.create_subscription(Float64MultiArray, command_topic, self._on_command, NEWEST)
+        self._episodes = Episodes(
+            self._task, parameters["seed"], parameters["episodes"], parameters["instruction"],
+            room=self._recorded_ticks(),
+        )  # fmt: skip
+
+    def _recorded_ticks(self) -> int:
+        """How many ticks the record has room for."""
+        if not self.given["record_to"]:
+            return 0
+        return round(60.0 * self.given["record_minutes"] / self._task.physics_dt)
+
+    def activate(self) -> None:
+        self._watchdog = Watchdog(self.given["command_timeout"])
+        self._velocity = self._guard.stop()
+        self._was_silent = True
+        self._unheard: list[str] = []
+        self._since_picture = float("inf")
+        topic = self.given["command_topic"]
+        self.create_subscription(Float64MultiArray, topic, self._on_command, NEWEST)
         self.create_subscription(String, "instruction", self._on_instruction, COMMANDED)
+        self._announce()
+        self._start_clock()
 
     def _announce(self) -> None:
         """Say the instruction of the current episode."""
@@ -151,6 +159,7 @@ class SimulatorNode(HostedNode):
 
     def _action(self) -> np.ndarray:
         """The commanded velocity as an action (A,) in [-1, 1]; rest where commands ceased."""
+        self._watchdog.timeout = self.given["command_timeout"]
         silent = self._watchdog.expired(time.monotonic())
         if silent:
             self._episodes.record.command_timeouts += not self._was_silent
@@ -175,7 +184,7 @@ class SimulatorNode(HostedNode):
         elapsed = time.monotonic() - self._started
         return self._ticks * self._task.physics_dt / elapsed if elapsed > 0 else 1.0
 
-    def _assess(self) -> Health:
+    def assess(self) -> Health:
         p50, p99 = self._latency_ms.percentiles(50, 99)
         record = self._episodes.record
         values = {
@@ -185,7 +194,6 @@ class SimulatorNode(HostedNode):
             "overruns": self._deadlines.overruns,
             "command_timeouts": record.command_timeouts,
             "refused_commands": record.refused_commands,
-            "scheduling": self._scheduling,
         }
         if not self._running:
             return Health(Level.OK, "waiting for the planner's first command", values)
@@ -194,14 +202,14 @@ class SimulatorNode(HostedNode):
             return Health(Level.ERROR, "no command in time: joints held at rest", values)
         return Health(Level.OK, "simulating", values)
 
-    def close(self) -> None:
+    def cleanup(self) -> None:
         record = self._episodes.record
         if self._viewer is not None:
             self._viewer.close()
         record.tick_overruns = self._deadlines.overruns
         record.lost_periods = self._deadlines.lost_periods
-        if self._record_to:
-            record.save(Path(self._record_to))
+        if self.given["record_to"]:
+            record.save(Path(self.given["record_to"]))
 
 
 def main(argv: Sequence[str] | None = None, make_task: TaskMaker = make_named_task) -> int:
