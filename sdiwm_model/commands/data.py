@@ -1,14 +1,18 @@
-"""Look at folders of episode shards: what is in them, and whether every byte is as written."""
+"""Folders of episode shards: what is in them, whether every byte is as written, and how the
+recordings of other programs, ROS bags first, become such folders.
+"""
 
 import argparse
 import json
+import shlex
+import sys
 from pathlib import Path
 
-HELP = "describe or verify folders of episodes"
+HELP = "describe or verify folders of episodes; import ROS bags"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two actions."""
+    """Add the actions."""
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
     described = "print counts, behaviours, shapes and provenance from the manifest"
     info = actions.add_parser("info", help=described, description=described)
@@ -17,10 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser("verify", help=read, description=read)
     for action in (info, verify):
         action.add_argument("folder", nargs="+", type=Path, help="folder that `collect` wrote")
+    turned = "turn recordings (ROS bags) into a folder of episodes that `train` reads"
+    imported = actions.add_parser("import", help=turned, description=turned)
+    imported.add_argument("source", nargs="+", type=Path, help="recording, e.g. a bag's folder")
+    imported.add_argument(
+        "--config", type=Path, required=True, metavar="FILE",
+        help="topics, joints, time grid and facts of the task, like config/import/reach.yaml",
+    )  # fmt: skip
+    imported.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
+    imported.add_argument(
+        "--namespace", default="", metavar="NAME", help="in front of the config's relative topics"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action on every folder; the first damaged one ends it with an error."""
+    if args.action == "import":
+        return _import(args)
     from sdiwm_model.data.shards import read_manifest, verify
 
     for folder in args.folder:
@@ -34,6 +51,22 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(read_manifest(folder), indent=2))
         else:
             _describe(folder, read_manifest(folder))
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from sdiwm_model.data.importers.convert import convert
+    from sdiwm_model.data.importers.settings import read_settings
+
+    settings = read_settings(args.config, args.namespace)
+    command = shlex.join(["sdiwm", *sys.argv[1:]])
+    converted = convert(args.source, settings, args.out, command)
+    for reason in converted.skipped:
+        print(f"left out: {reason}", file=sys.stderr)
+    print(
+        f"{args.out}: {converted.episodes} episodes, {converted.frames} frames; "
+        f"{len(converted.skipped)} parts left out"
+    )
     return 0
 
 

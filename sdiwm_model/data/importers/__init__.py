@@ -1,0 +1,1 @@
+"""Recordings of other programs, turned into episodes: one format a module."""
