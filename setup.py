@@ -99,6 +99,7 @@ setup(
             "observer_node = sdiwm_ros.nodes.observer:main",
             "language_goal_node = sdiwm_ros.nodes.language_goal:main",
             "planner_node = sdiwm_ros.nodes.planner:main",
+            "recorder_node = sdiwm_ros.nodes.recorder:main",
         ],
         "sdiwm.commands": [
             "doctor = sdiwm_model.commands.doctor",

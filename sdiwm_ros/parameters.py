@@ -135,6 +135,13 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         ),
         "record_to": Text("Folder for planner.json, written at the end; empty: none."),
     },
+    "recorder": {
+        "record_to": Text("Folder for bags; each activation makes bag-000, bag-001, … there."),
+        "topics": Text("Topics recorded, with spaces between; empty: the namespace's."),
+        "keep_free": Number(
+            "Free space on the disk below which the recorder ends.", 0, 10**6, "MB", live=True
+        ),
+    },
 }
 
 

@@ -5,30 +5,32 @@ pytest.importorskip("rclpy")
 from rclpy.parameter import Parameter
 
 from sdiwm_model.share import share_file
-from sdiwm_ros.configuration import EVERY_NODE, NODES, read_defaults
+from sdiwm_ros.configuration import EVERY_NODE, NODES, OPTIONAL_NODES, read_defaults
 from sdiwm_ros.parameters import COMMON, PARAMETERS, Number, describe, refusal, specifications_of
+
+ALL_NODES = (*NODES, *OPTIONAL_NODES)
 
 
 def test_the_yaml_file_names_every_node_and_no_other():
     content = yaml.safe_load(share_file("config/control.yaml").read_text())
-    assert set(content) == {EVERY_NODE, *NODES}
+    assert set(content) == {EVERY_NODE, *ALL_NODES}
     assert set(content[EVERY_NODE]["ros__parameters"]) == set(COMMON)
-    assert set(PARAMETERS) == set(NODES)
+    assert set(PARAMETERS) == set(ALL_NODES)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ALL_NODES)
 def test_the_yaml_file_sets_every_parameter_that_the_node_declares_and_no_other(node):
     assert set(read_defaults(node)) == set(specifications_of(node))
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ALL_NODES)
 def test_every_default_is_of_its_type_and_in_its_range(node):
     defaults = read_defaults(node)
     for name, specification in specifications_of(node).items():
         assert specification.accepts(defaults[name]), name
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ALL_NODES)
 def test_every_parameter_is_described(node):
     for name, specification in specifications_of(node).items():
         descriptor = describe(specification)
@@ -38,7 +40,7 @@ def test_every_parameter_is_described(node):
         assert bool(ranges) == isinstance(specification, Number), name
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ALL_NODES)
 @pytest.mark.parametrize(
     "nonsense", ["nonsense", float("nan"), float("inf"), -1, 10**12, [1], None]
 )
