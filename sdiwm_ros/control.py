@@ -25,7 +25,7 @@ from sdiwm_ros.safety import CommandGuard
 from sdiwm_ros.signals import Array, Command, CommandKind, Goal, Latent, now_ns
 
 SAFE_PERIOD = 0.05  # s between safe commands: well within every command timeout
-RECORDED_PLANS = 1 << 17  # about 11 minutes at 200 Hz
+RECORDED_PLANS = 1 << 18  # the newest: about 17 minutes at 250 Hz
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class TaskLike(Protocol):
 
     name: str
     goals: tuple[str, ...]
+    action_limit: Array
     physics_dt: float
     time_limit: float
 
@@ -57,11 +58,18 @@ def episode_seed(seed: int, index: int) -> int:
 
 
 class Episodes:
-    """Runs one episode after the other on a task and records every tick."""
+    """Runs one episode after the other on a task and records its ticks."""
 
-    def __init__(self, task: TaskLike, seed: int, count: int, instruction: str) -> None:
-        """count 0: no end. instruction "": the task draws goal and sentence of each episode."""
-        self.record = RunRecord(task.name, task.goals, task.physics_dt)
+    def __init__(
+        self, task: TaskLike, seed: int, count: int, instruction: str, room: int = 0
+    ) -> None:
+        """count 0: no end. instruction "": the task draws goal and sentence of each episode.
+
+        room: ticks that are recorded, none by default.
+        """
+        self.record = RunRecord(
+            task.name, task.goals, task.physics_dt, len(task.action_limit), room
+        )
         self._task = task
         self._seed = seed
         self._count = count
@@ -85,8 +93,7 @@ class Episodes:
     def step(self, action: Array, stamp_ns: int) -> EpisodeRecord | None:
         """One physics tick; the episode's record where this tick ended it."""
         self._task.step(action)
-        self.record.tick_ns.append(stamp_ns)
-        self.record.actions.append(np.array(action, dtype=np.float32))
+        self.record.add_tick(stamp_ns, action)
         self.current.ticks += 1
         outcome = self._task.outcome()
         if not outcome.success and self._task.time < self._limit - 1e-9:
@@ -120,7 +127,7 @@ class Episodes:
             seed=seed,
             goal=self._task.goal,
             instruction=self._task.instruction,
-            first_tick=len(self.record.tick_ns),
+            first_tick=self.record.ticks,
         )
-        self.record.episodes.append(record)
+        self.record.begin_episode(record)
         return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.report import distribution, rate
+from sdiwm_ros.host import HostRecord, read_host
 from sdiwm_ros.recording import EpisodeRecord, LoadedRun, load_run
 from sdiwm_ros.signals import CommandKind
 
@@ -27,6 +28,7 @@ class Measured:
     tick_ns: NDArray[np.int64]
     commands: NDArray[np.int64]
     episodes: list[EpisodeRecord]
+    host: HostRecord | None
 
     @property
     def wall_s(self) -> float:
@@ -57,7 +59,11 @@ def read_measured(folder: Path, seconds: float = 0.0) -> Measured:
         and not episode.changes
         and episode.first_tick + episode.ticks <= len(ticks)
     ]
-    return Measured(run, planner, ticks, run.commands[within], episodes)
+    host = read_host(folder)
+    if host is not None:
+        during = (host.timer_ns >= ticks[0]) & (host.timer_ns <= ticks[-1])
+        host = replace(host, timer_ns=host.timer_ns[during])
+    return Measured(run, planner, ticks, run.commands[within], episodes, host)
 
 
 def figures(runs: Sequence[Measured]) -> dict[str, Any]:
@@ -90,6 +96,22 @@ def figures(runs: Sequence[Measured]) -> dict[str, Any]:
         "command_timeouts": sum(run.run.header["command_timeouts"] for run in runs),
         "scheduling": runs[0].planner["scheduling"],
         "model_hash": runs[0].planner["model_hash"],
+    }
+
+
+def host_figures(runs: Sequence[Measured]) -> dict[str, Any]:
+    """What the host did during runs of `run_trial`; of memory, the worst of the runs."""
+    hosts = [run.host for run in runs if run.host is not None]
+    period = 1000 * float(runs[0].run.header["physics_dt"])
+    jitter = [np.abs(np.diff(host.timer_ns) * 1e-6 - period) for host in hosts]
+    slopes = [host.slopes_mb_per_min() for host in hosts]
+    return {
+        "host_timer_jitter_ms": distribution(np.concatenate(jitter)),
+        "rss_mb_per_min": {name: max(slope[name] for slope in slopes) for name in hosts[0].nodes},
+        "rss_mb": {
+            name: max(float(host.memory[-1, i]) / 1e6 for host in hosts)
+            for i, name in enumerate(hosts[0].nodes)
+        },
     }
 
 

@@ -118,6 +118,11 @@ class Graph:
                 start_new_session=True,  # Ctrl-C goes to the parent alone, which then stops us
             )
 
+    @property
+    def processes(self) -> dict[str, int]:
+        """The process number of every node."""
+        return {node: process.pid for node, process in self._processes.items()}
+
     def command(self, node: str, parameter_file: Path) -> list[str]:
         return node_command(node, parameter_file)
 

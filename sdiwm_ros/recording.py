@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
@@ -20,6 +20,7 @@ from sdiwm_ros.signals import Array, Command, CommandKind
 
 KINDS = tuple(CommandKind)
 SIMULATOR_FILE = "simulator.npz"
+COMMANDS_PER_TICK = 2  # at most: a plan and, when it is late, a fallback before it
 
 
 @dataclass
@@ -55,36 +56,83 @@ class EpisodeRecord:
         return f"held another target ({self.nearest})" if self.wrong_target else "not reached"
 
 
-@dataclass
+class Rows:
+    """Room for `capacity` rows (width,), all of it taken at once: a long run must not grow."""
+
+    def __init__(self, capacity: int, width: int, kind: type[np.generic]) -> None:
+        self._rows = np.full((capacity, width), -1, kind)  # written to, so that pages exist
+        self.count = 0  # rows given, those beyond the room included
+
+    @property
+    def capacity(self) -> int:
+        return len(self._rows)
+
+    def add(self, row: ArrayLike) -> None:
+        if self.count < self.capacity:
+            self._rows[self.count] = row
+        self.count += 1
+
+    @property
+    def kept(self) -> NDArray[Any]:
+        """The rows (N, width) that there was room for."""
+        return self._rows[: self.count]
+
+
 class RunRecord:
     """A run of the simulator. Ticks: stamp and action; commands: receipt, stamp, kind, goal."""
 
-    task: str
-    goals: tuple[str, ...]
-    physics_dt: float
-    episodes: list[EpisodeRecord] = field(default_factory=list)
-    tick_ns: list[int] = field(default_factory=list)
-    actions: list[Array] = field(default_factory=list)
-    commands: list[tuple[int, int, int, int]] = field(default_factory=list)
-    tick_overruns: int = 0
-    lost_periods: int = 0
-    command_timeouts: int = 0
-    refused_commands: int = 0
+    def __init__(
+        self, task: str, goals: tuple[str, ...], physics_dt: float, actions: int, room: int
+    ) -> None:
+        """actions: numbers in an action. room: ticks to keep; later ones are counted only."""
+        self.task, self.goals, self.physics_dt = task, goals, physics_dt
+        self.episodes: list[EpisodeRecord] = []
+        self.tick_overruns = 0
+        self.lost_periods = 0
+        self.command_timeouts = 0
+        self.refused_commands = 0
+        self._room = room
+        self._stamps = Rows(room, 1, np.int64)
+        self._actions = Rows(room, actions, np.float32)
+        self._commands = Rows(COMMANDS_PER_TICK * room, 4, np.int64)
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks there have been."""
+        return self._stamps.count
+
+    @property
+    def full(self) -> bool:
+        """Whether there is room for no more ticks."""
+        return self.ticks >= self._room
+
+    def add_tick(self, stamp_ns: int, action: Array) -> None:
+        """action (A,) was held from `stamp_ns` on."""
+        self._stamps.add(stamp_ns)
+        self._actions.add(action)
 
     def add_command(self, received_ns: int, command: Command) -> None:
         kind = KINDS.index(command.kind)
-        self.commands.append((received_ns, command.stamp_ns, kind, command.goal))
+        self._commands.add((received_ns, command.stamp_ns, kind, command.goal))
+
+    def begin_episode(self, record: EpisodeRecord) -> None:
+        """Keep what `record` will say, where there is room for its ticks."""
+        if not self.full:
+            self.episodes.append(record)
 
     def save(self, folder: Path) -> None:
         """Write `simulator.npz` whole or not at all."""
         arrays: dict[str, Any] = {
-            "tick_ns": np.array(self.tick_ns, dtype=np.int64),
-            "actions": np.array(self.actions, dtype=np.float32),
-            "commands": np.array(self.commands, dtype=np.int64).reshape(-1, 4),
+            "tick_ns": self._stamps.kept[:, 0],
+            "actions": self._actions.kept,
+            "commands": self._commands.kept,
         }
-        content = asdict(self)
-        for name in arrays:
-            content.pop(name)
+        for episode in self.episodes:
+            episode.complete &= episode.first_tick + episode.ticks <= self._room
+        content = {key: value for key, value in vars(self).items() if not key.startswith("_")} | {
+            "episodes": [asdict(episode) for episode in self.episodes],
+            "unrecorded_ticks": max(0, self.ticks - self._room),
+        }
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / SIMULATOR_FILE) as path, path.open("wb") as stream:
             np.savez(stream, json=np.array(json.dumps(content)), **arrays)

@@ -36,6 +36,7 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("observation → action p50 / p99 / p99.9", _spread(results["obs_to_action_ms"])),
         ("one plan p50 / p99 / p99.9", _spread(results["plan_ms"])),
         ("period jitter p50 / p99 / p99.9", _spread(results["period_jitter_ms"])),
+        *_host_rows(results),
         ("overruns / fallbacks", f"{results['overruns']} / {results['fallbacks']}"),
     ]
     if "instruction_to_action_ms" in results:
@@ -46,6 +47,16 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         table.append(("model", f"{results['model_bytes'] / 1024:.0f} KiB, {results['model_hash']}"))
     table.append(("scheduling", str(results["scheduling"])))
     return table
+
+
+def _host_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "host_timer_jitter_ms" not in results:
+        return []
+    grown = ", ".join(f"{node} {v:+.2f}" for node, v in results["rss_mb_per_min"].items())
+    return [
+        ("a bare loop's jitter on this host", _spread(results["host_timer_jitter_ms"])),
+        ("memory growth, MB/min", grown),
+    ]
 
 
 def _rate(value: Mapping[str, Any]) -> str:

@@ -12,13 +12,16 @@ import numpy as np
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
+from sdiwm_ros.configuration import read_defaults
 from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.graph import Graph, private_environment
+from sdiwm_ros.host import HostWatch
 from sdiwm_ros.models import check_named
 from sdiwm_ros.monitor import Monitor
 
 START_PATIENCE = 180.0  # s until the first command: the first start compiles the engine
 GLANCE = 0.1  # s between looks at the processes
+ROOM = 10.0  # minutes of a record, at least
 MOVING_AFTER = 0.4  # s into an episode the arm is well under way
 LANGUAGE = "language_goal"
 MODEL_NODES = ("observer", LANGUAGE, "planner")
@@ -40,6 +43,11 @@ class TrialSettings:
     duration: float = 0.0
     changes: int = 0
 
+    @property
+    def room(self) -> float:
+        """Minutes that the records have room for."""
+        return max(ROOM, 1.5 * self.duration / 60.0)
+
     def parameters(self) -> dict[str, dict[str, Any]]:
         """The changes to config/control.yaml."""
         shared = {"task": self.task, "model": self.model, "backend": self.backend}
@@ -51,6 +59,7 @@ class TrialSettings:
             "episodes": self.episodes,
             "instruction": self.instruction,
             "record_to": str(self.folder),
+            "record_minutes": self.room,
         }
         return nodes
 
@@ -69,14 +78,17 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
     """
     check_named(settings.backend, settings.model, settings.task)
     environment = private_environment()
+    period = float(read_defaults("planner")["period"])
     published: list[int] = []
     graph = Graph(settings.parameters(), environment, settings.folder)
     with graph, Monitor(environment) as monitor:
         _await_start(graph, monitor)
         started = time.monotonic()
-        while not _finished(settings, monitor, time.monotonic() - started):
-            _look(graph, monitor)
-            on_progress(monitor, time.monotonic() - started)
+        with HostWatch(settings.folder, graph.processes, period, 60 * settings.room) as host:
+            while not _finished(settings, monitor, time.monotonic() - started):
+                _look(graph, monitor)
+                host.sample()
+                on_progress(monitor, time.monotonic() - started)
         for index in range(settings.changes):
             published.append(_change_while_moving(graph, monitor, index))
         monitor.spin(MOVING_AFTER if settings.changes else 0.0)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from sdiwm_model.report import distribution
-    from sdiwm_ros.evaluation import figures, reaction_ms, read_measured
+    from sdiwm_ros.evaluation import figures, host_figures, reaction_ms, read_measured
     from sdiwm_ros.models import model_bytes
     from sdiwm_ros.trial import TrialSettings, run_trial
 
@@ -68,7 +68,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         published = run_trial(settings, _progress(seed, args.duration))
         runs.append(read_measured(folders[-1], args.duration))
         reactions += reaction_ms(runs[-1].run, published)
-    results = figures(runs)
+    results = figures(runs) | host_figures(runs)
     results["instruction_to_action_ms"] = distribution(reactions)
     results["model_bytes"] = model_bytes(args.model, args.task, args.backend)
     if args.no_lockstep:

@@ -1,3 +1,4 @@
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ class CountingTask:
     """Succeeds after `patience` ticks since its reset or its newest goal."""
 
     name, goals, physics_dt, time_limit = "counting", GOALS, 0.005, 6.0
+    action_limit = np.ones(4, np.float32)
 
     def __init__(self, patience):
         self.patience = patience
@@ -89,7 +91,7 @@ def test_every_pair_of_seed_and_index_has_its_own_layout():
 
 
 def test_a_record_comes_back_as_it_was_saved(tmp_path):
-    episodes = Episodes(CountingTask(10), 0, 1, "touch red")
+    episodes = Episodes(CountingTask(10), 0, 1, "touch red", room=100)
     run_until_end(episodes)
     episodes.record.add_command(20, Command(np.zeros(4), 10, CommandKind.FALLBACK, 1))
     episodes.record.save(tmp_path)
@@ -97,6 +99,33 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path):
     assert run.episodes == episodes.record.episodes
     assert run.commands.tolist() == [[20, 10, 1, 1]]
     assert len(run.of_kind(CommandKind.PLAN)) == 0
+    assert run.tick_ns.tolist() == list(range(10))
+    assert run.actions.shape == (10, 4)
+
+
+def test_a_record_keeps_whole_episodes_as_far_as_it_has_room(tmp_path):
+    episodes = Episodes(CountingTask(10), 0, 3, "", room=25)
+    for _ in range(3):
+        run_until_end(episodes)
+    episodes.record.save(tmp_path)
+    run = load_run(tmp_path)
+    assert [episode.complete for episode in run.episodes] == [True, True, False]
+    assert len(run.tick_ns) == 25
+    assert run.header["unrecorded_ticks"] == 5
+
+
+def test_without_room_for_a_record_nothing_is_kept_of_a_long_run():
+    episodes = Episodes(CountingTask(2), 0, 0, "")
+    tracemalloc.start()
+    for tick in range(200):
+        episodes.step(REST, tick)
+    before = tracemalloc.get_traced_memory()[0]
+    for tick in range(2000):
+        episodes.step(REST, tick)
+        episodes.record.add_command(20, Command(REST, 10, CommandKind.PLAN, 1))
+    assert tracemalloc.get_traced_memory()[0] - before < 5000
+    tracemalloc.stop()
+    assert not episodes.record.episodes
 
 
 def test_a_damaged_record_is_refused_in_words(tmp_path):
