@@ -12,7 +12,6 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from sdiwm_ros.messages import time_message
-from sdiwm_ros.signals import now_ns
 
 PERIOD = 1.0  # s
 
@@ -40,12 +39,13 @@ class DiagnosticsPublisher:
     A change of state is logged too, for whoever watches the terminal.
     """
 
-    def __init__(self, node: Node, assess: Callable[[], Health]) -> None:
+    def __init__(self, node: Node, assess: Callable[[], Health], clock: Callable[[], int]) -> None:
         self.hardware = ""  # what the figures are of: a model's hash, or a task
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._logger = node.get_logger()
         self._said = ""
         self._assess = assess
+        self._clock = clock
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On a clock that never stands still: a simulated one that does must be reported too.
         node.create_timer(PERIOD, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -67,7 +67,7 @@ class DiagnosticsPublisher:
             values=[KeyValue(key=k, value=_text(v)) for k, v in health.values.items()],
         )
         message = DiagnosticArray(status=[status])
-        message.header.stamp = time_message(now_ns())
+        message.header.stamp = time_message(self._clock())
         self._publisher.publish(message)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,25 @@ EXECUTED = {
 """The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
 
 RuntimeLoader = Callable[[dict[str, Any]], Runtime]
+
+
+class ModelWatch:
+    """Notices that a bundle's files are no longer those that were there at first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._first = self._look()
+
+    def replaced(self) -> bool:
+        """One `stat` a file: cheap enough for every second."""
+        return self._look() != self._first
+
+    def _look(self) -> dict[str, tuple[int, int, int]]:
+        try:
+            stats = {entry.name: entry.stat() for entry in os.scandir(self.folder)}
+        except OSError:
+            return {}
+        return {name: (s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats.items()}
 
 
 def load_named_runtime(parameters: dict[str, Any]) -> Runtime:

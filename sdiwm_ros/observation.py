@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_ros.clock import FUTURE, ClockWatch
 from sdiwm_ros.signals import Array, Latent
 
 
-class Observer:
-    """Keeps the features of the newest picture and fuses every joint state with them."""
+@dataclass(frozen=True)
+class SensorTimeouts:
+    """Seconds after which a picture, and a joint state, are not trusted."""
 
-    def __init__(self, runtime: Runtime, image_timeout: Callable[[], float]) -> None:
-        """image_timeout: says after how many seconds a picture is not trusted."""
+    image: float
+    joints: float
+
+
+class Observer:
+    """Keeps the features of the newest picture and fuses every joint state with them.
+
+    Args:
+        timeouts: asked at every sample, so that they may change.
+        clock: that of the stamps, ns.
+        watch: notices when that clock jumps; what was seen before is then forgotten.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        timeouts: Callable[[], SensorTimeouts],
+        clock: Callable[[], int],
+        watch: ClockWatch,
+    ) -> None:
         self._runtime = runtime
-        self._timeout = image_timeout
+        self._timeouts = timeouts
+        self._clock = clock
+        self._watch = watch
         self._features: Array | None = None
         self._seen_ns = 0
         self._blindness = "no picture yet: is the camera publishing?"
+
+    @property
+    def clock_jumps(self) -> int:
+        return self._watch.jumps
 
     def see(self, image: NDArray[np.uint8], stamp_ns: int) -> None:
         """Encode a picture (H, W, 3) RGB; a refused one leaves no features: see `lose_sight`.
 
         Raises:
-            SdiwmError: the wrong shape or type.
+            SdiwmError: the wrong shape or type, or a stamp that cannot be trusted.
         """
         self._features = None
+        self._look_at_clock()
+        self._check_stamp("picture", stamp_ns, self._timeouts().image)
         self._features = self._runtime.encode_image(image)
         self._seen_ns = stamp_ns
 
@@ -43,14 +72,33 @@ class Observer:
         """Fuse a joint state (P,) in rad and rad/s.
 
         Raises:
-            SdiwmError: no picture, too old a picture, wrong shape or a value not finite.
+            SdiwmError: no picture, too old a picture, wrong shape, a value not finite, or a stamp
+                that cannot be trusted.
         """
+        self._look_at_clock()
+        timeouts = self._timeouts()
+        self._check_stamp("joint state", stamp_ns, timeouts.joints)
         if self._features is None:
             raise SdiwmError(self._blindness)
-        age = (stamp_ns - self._seen_ns) * 1e-9
-        timeout = self._timeout()
-        if age > timeout:
+        if (stamp_ns - self._seen_ns) * 1e-9 > timeouts.image:
             raise SdiwmError(
-                f"the newest picture is more than {1000 * timeout:.0f} ms old: is the camera alive?"
+                f"the newest picture is more than {1000 * timeouts.image:.0f} ms old: is the "
+                "camera alive?"
             )
         return Latent(self._runtime.fuse(self._features, proprio), stamp_ns)
+
+    def _look_at_clock(self) -> None:
+        jump = self._watch.look()
+        if jump:
+            self._features = None
+            self._blindness = f"the clock jumped by {jump:.2f} s: waiting for the next picture"
+
+    def _check_stamp(self, what: str, stamp_ns: int, timeout: float) -> None:
+        age = (self._clock() - stamp_ns) * 1e-9
+        if age < -FUTURE:
+            raise SdiwmError(
+                f"the {what} is stamped {-1000 * age:.0f} ms in the future: do sensor and host "
+                "share one clock?"
+            )
+        if age > timeout:
+            raise SdiwmError(f"the {what} is already {1000 * age:.0f} ms old when it arrives")

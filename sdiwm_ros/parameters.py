@@ -7,6 +7,7 @@ a control loop whose deadlines or model change under it could not state what it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,24 +21,32 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.runtime.protocols import BACKENDS
 from sdiwm_ros.configuration import read_defaults
+from sdiwm_ros.privileges import CPU_LIST
 from sdiwm_ros.safety import MAX_COMMAND_TIMEOUT
 
 
 @dataclass(frozen=True)
 class Text:
-    """Any string, or one of `choices`."""
+    """Any string, or one that matches the regular expression `pattern`, in words `form`."""
 
     description: str
-    choices: tuple[str, ...] = ()
+    pattern: str = r"(?s).*"
+    form: str = "text"
     live: bool = False
 
     @property
     def allowed(self) -> str:
-        return f"one of {', '.join(self.choices)}" if self.choices else "text"
+        return self.form
 
     def accepts(self, value: object) -> bool:
-        return isinstance(value, str) and (not self.choices or value in self.choices)
+        return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+
+
+def choice(description: str, *choices: str) -> Text:
+    """One of `choices`."""
+    return Text(description, "|".join(choices), f"one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -75,17 +84,25 @@ class Number:
 
 Specification = Text | Switch | Number
 
-BACKENDS = ("torch", "onnx", "native", "mcu")
 SEED_LIMIT = 2**31 - 1
 MODEL: dict[str, Specification] = {
     "task": Text("Task whose shipped model is loaded where `model` is empty."),
     "model": Text("Bundle folder (model.json and its files); empty: the one shipped."),
-    "backend": Text("What executes the model.", choices=BACKENDS),
+    "backend": choice("What executes the model.", *BACKENDS),
+}
+ROBOT: dict[str, Specification] = {
+    "robot": Text("Robot of config/robots, or path of such a file; empty: the task's own."),
 }
 COMMON: dict[str, Specification] = {
     "autostart": Switch("Configure and activate at start-up; false: wait for a manager."),
     "realtime_priority": Number(
         "SCHED_FIFO priority where permitted; 0: normal scheduling.", 0, 99, whole=True
+    ),
+    "lock_memory": Switch("Never swap this process out, where permitted."),
+    "cpus": Text(
+        "Processors to run on, where permitted; empty: any.",
+        CPU_LIST,
+        "a list of processors such as 0,2-3, or empty",
     ),
 }
 """Parameters that every node has."""
@@ -105,6 +122,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         ),
         "image_size": Number("Camera height and width.", 16, 512, "pixels", whole=True),
         "headless": Switch("True: no window; false: MuJoCo's viewer."),
+        "publish_clock": Switch("Stamp with simulated time and publish it on /clock."),
         "wait_for_planner": Switch("Hold the first episode until a planned command arrives."),
         "record_to": Text("Folder for simulator.npz, written at the end; empty: none."),
         "record_minutes": Number(
@@ -113,11 +131,29 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
     },
     "observer": {
         **MODEL,
+        **ROBOT,
         "image_timeout": Number(
             "Age after which a picture is not trusted.", 0.03, 1.0, "s", live=True
         ),
+        "joint_timeout": Number(
+            "Age after which a joint state is not trusted.",
+            0.01,
+            MAX_COMMAND_TIMEOUT,
+            "s",
+            live=True,
+        ),
     },
-    "language_goal": {**MODEL},
+    "language_goal": {
+        **MODEL,
+        "interval": Number(
+            "Least time between two sentences that are understood; of those in between only the "
+            "last is.",
+            0.0,
+            0.5,
+            "s",
+            live=True,
+        ),
+    },
     "planner": {
         **MODEL,
         "mcu_port": Text("Where the back end mcu plans: a serial port; empty: an emulated chip."),

@@ -42,7 +42,8 @@ from sdiwm_model.errors import SdiwmError  # noqa: E402
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level  # noqa: E402
 from sdiwm_ros.graph import ERROR_MARK  # noqa: E402
 from sdiwm_ros.parameters import declare, refusal, specifications_of  # noqa: E402
-from sdiwm_ros.realtime import prefer_this_process, quiet_collector  # noqa: E402
+from sdiwm_ros.privileges import lock_memory, pin, schedule  # noqa: E402
+from sdiwm_ros.realtime import quiet_collector  # noqa: E402
 
 NEWEST = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1
@@ -83,13 +84,13 @@ class ManagedNode(LifecycleNode):
         super().__init__(kind)
         self.kind = kind
         self.given = declare(self, kind)
-        self.scheduling = "normal scheduling"
+        self.privileges: dict[str, str] = {}
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
         self.refused_parameters = 0
-        self._state = UNCONFIGURED
+        self._lifecycle = UNCONFIGURED
         self._made: dict[str, list[Any]] = {}
-        self.diagnostics = DiagnosticsPublisher(self, self._health)
+        self.diagnostics = DiagnosticsPublisher(self, self._health, self.clock)
 
     def configure(self) -> None:
         """Load what is needed and make publishers; SdiwmError where that is not possible."""
@@ -107,6 +108,18 @@ class ManagedNode(LifecycleNode):
         """The health of the active node."""
         return Health(Level.OK, "active")
 
+    def warnings(self) -> list[str]:
+        """What an operator should know although the node works, the most important first."""
+        return []
+
+    def clock(self) -> int:
+        """The clock of every stamp, ns: the host's, or with `use_sim_time` that of /clock."""
+        return int(self.get_clock().now().nanoseconds)
+
+    @property
+    def simulated_time(self) -> bool:
+        return bool(self.get_parameter("use_sim_time").value)
+
     def idle_for(self) -> float:
         """Seconds that the executor may wait for messages before `tick` is due."""
         return IDLE_WAIT
@@ -120,12 +133,12 @@ class ManagedNode(LifecycleNode):
 
     @property
     def active(self) -> bool:
-        return self._state == ACTIVE
+        return self._lifecycle == ACTIVE
 
     @property
     def finished(self) -> bool:
         """True when the node has ended by itself or was shut down."""
-        return self.failure is not None or self._state == FINALIZED
+        return self.failure is not None or self._lifecycle == FINALIZED
 
     def start(self) -> None:
         """Configure and activate, as a lifecycle manager would; raises what prevents it."""
@@ -135,18 +148,20 @@ class ManagedNode(LifecycleNode):
 
     def end(self) -> None:
         """Walk down to finalized from wherever the node is."""
-        if self._state == ACTIVE:
+        if self._lifecycle == ACTIVE:
             self.trigger_deactivate()
-        if self._state == INACTIVE:
+        if self._lifecycle == INACTIVE:
             self.trigger_cleanup()
-        if self._state == UNCONFIGURED:
+        if self._lifecycle == UNCONFIGURED:
             self.trigger_shutdown()
 
     def set_parameters_atomically(
         self, parameter_list: list[Parameter[Any]]
     ) -> SetParametersResult:
         """Set what the node's own declarations allow now; refuse the rest in one sentence."""
-        reason = refusal(specifications_of(self.kind), parameter_list, self._state != UNCONFIGURED)
+        reason = refusal(
+            specifications_of(self.kind), parameter_list, self._lifecycle != UNCONFIGURED
+        )
         if reason:
             result = SetParametersResult(successful=False, reason=reason)
         else:
@@ -158,7 +173,11 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         done = self._enter(INACTIVE, self.configure)
-        self.scheduling = prefer_this_process(self.given["realtime_priority"])
+        self.privileges = {
+            "scheduling": schedule(self.given["realtime_priority"]),
+            "memory": lock_memory(self.given["lock_memory"]),
+            "cpus": pin(self.given["cpus"]),
+        }
         return done
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -173,11 +192,11 @@ class ManagedNode(LifecycleNode):
         return self._leave(INACTIVE, self.cleanup, UNCONFIGURED)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if self._state == ACTIVE:
+        if self._lifecycle == ACTIVE:
             self._leave(ACTIVE, self.deactivate, INACTIVE)
-        if self._state == INACTIVE:
+        if self._lifecycle == INACTIVE:
             self._leave(INACTIVE, self.cleanup, UNCONFIGURED)
-        self._state = FINALIZED
+        self._lifecycle = FINALIZED
         return TransitionCallbackReturn.SUCCESS
 
     def _enter(self, state: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
@@ -190,7 +209,7 @@ class ManagedNode(LifecycleNode):
             self._log(error)
             return TransitionCallbackReturn.FAILURE
         self._made[state] = [e for e in self._entities() if id(e) not in before]
-        self._state = state
+        self._lifecycle = state
         self.diagnostics.publish()
         return TransitionCallbackReturn.SUCCESS
 
@@ -201,7 +220,7 @@ class ManagedNode(LifecycleNode):
         except Exception as error:
             self._log(error)
             self.fail(error)
-        self._state = to
+        self._lifecycle = to
         self.diagnostics.publish()
         self._destroy(self._made.pop(state))
         return TransitionCallbackReturn.SUCCESS
@@ -226,14 +245,18 @@ class ManagedNode(LifecycleNode):
                     self.destroy_service(entity)
 
     def _health(self) -> Health:
-        if self._state != ACTIVE:
-            return Health(Level.WARN, self._state, {"state": self._state})
-        health = self.assess()
+        if self._lifecycle != ACTIVE:
+            health = Health(Level.WARN, self._lifecycle)
+        else:
+            health = self.assess()
         common = {
-            "state": self._state,
-            "scheduling": self.scheduling,
+            "state": self._lifecycle,
             "refused_parameters": self.refused_parameters,
+            **self.privileges,
         }
+        warnings = self.warnings()
+        if warnings and health.level < Level.ERROR:
+            health = replace(health, level=Level.WARN, message=f"{health.message}; {warnings[0]}")
         return replace(health, values={**health.values, **common})
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -81,7 +79,8 @@ class Samples:
     RECENT = 2048  # samples behind a percentile: about 10 s of a 200 Hz loop
 
     def __init__(self, capacity: int = RECENT) -> None:
-        self._values = np.zeros(capacity, dtype=np.float64)
+        # Written to, so that the pages exist: a long run must not grow.
+        self._values = np.full(capacity, np.nan, dtype=np.float64)
         self.count = 0
 
     def add(self, value: float) -> None:
@@ -96,9 +95,10 @@ class Samples:
 
     def percentiles(self, *shares: float) -> list[float]:
         """Percentiles of the recent samples, in their unit; NaN where there are none yet."""
-        recent = self.values()[-self.RECENT :]
-        if not len(recent):
+        if not self.count:
             return [float("nan")] * len(shares)
+        kept = min(self.count, len(self._values), self.RECENT)
+        recent = self._values[np.arange(self.count - kept, self.count) % len(self._values)]
         return [float(value) for value in np.percentile(recent, shares)]
 
 
@@ -132,22 +132,6 @@ class Worker:
                 self._work()
         except Exception as error:
             self._on_death(error)
-
-
-def prefer_this_process(priority: int) -> str:
-    """Ask for SCHED_FIFO at `priority` (0: do not ask); returns what came of it, in words.
-
-    Every thread of the process is meant, those of the middleware too: a message that waits for
-    its receiving thread is as late as one that waits for the callback.
-    """
-    if priority == 0:
-        return "normal scheduling"
-    try:
-        for thread in Path("/proc/self/task").iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(priority))
-    except (OSError, AttributeError):
-        return "normal scheduling: real-time scheduling is not permitted here"
-    return f"SCHED_FIFO {priority}"
 
 
 def quiet_collector() -> None:

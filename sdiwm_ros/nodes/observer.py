@@ -10,36 +10,46 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32MultiArray
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.clock import ClockWatch
 from sdiwm_ros.diagnostics import Health, Level
-from sdiwm_ros.messages import latent_message, read_image, read_joint_state, stamp_of
+from sdiwm_ros.messages import latent_message, read_image, stamp_of
+from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
-from sdiwm_ros.observation import Observer
-from sdiwm_ros.process import NEWEST, ManagedNode, run_node
+from sdiwm_ros.observation import Observer, SensorTimeouts
+from sdiwm_ros.process import NEWEST, run_node
 from sdiwm_ros.realtime import Samples
-from sdiwm_ros.signals import Latent, now_ns
+from sdiwm_ros.robot import JointReader, robot_of
+from sdiwm_ros.signals import Latent
 
 
-class ObserverNode(ManagedNode):
+class ObserverNode(ModelNode):
     """Publishes an empty latent for an observation it refuses, so that the planner stops."""
 
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
-        super().__init__("observer")
-        self._load = load
+        super().__init__("observer", load)
         self._refused = 0
         self._latents = 0
         self._delay_ms = Samples()
 
     def configure(self) -> None:
-        self._runtime = self._load(self.given)
-        warm_up(self._runtime)
-        self.diagnostics.hardware = self._runtime.manifest.model_hash
+        super().configure()
+        warm_up(self.runtime)
+        self._robot = robot_of(self.given["robot"], self.given["task"])
+        manifest = self.runtime.manifest
+        self._robot.check_model(self.given["task"], len(manifest.action_limit))
+        self._joints = JointReader(self._robot)
         self._latent = self.create_publisher(Float32MultiArray, "latent", NEWEST)
 
     def activate(self) -> None:
-        self._observer = Observer(self._runtime, lambda: self.given["image_timeout"])
+        watch = ClockWatch(self.clock, self.simulated_time)
+        self._observer = Observer(self.runtime, self._timeouts, self.clock, watch)
         self._problem = ""
-        self.create_subscription(Image, "camera/image_raw", self._on_image, NEWEST)
-        self.create_subscription(JointState, "joint_states", self._on_joints, NEWEST)
+        camera, joints = self._robot.camera_topic, self._robot.joint_states_topic
+        self.create_subscription(Image, camera, self._on_image, NEWEST)
+        self.create_subscription(JointState, joints, self._on_joints, NEWEST)
+
+    def _timeouts(self) -> SensorTimeouts:
+        return SensorTimeouts(self.given["image_timeout"], self.given["joint_timeout"])
 
     def _on_image(self, message: Image) -> None:
         try:
@@ -50,14 +60,15 @@ class ObserverNode(ManagedNode):
     def _on_joints(self, message: JointState) -> None:
         stamp = stamp_of(message)
         try:
-            latent = self._observer.feel(read_joint_state(message), stamp)
+            proprio = self._joints.read(message.name, message.position, message.velocity)
+            latent = self._observer.feel(proprio, stamp)
         except SdiwmError as error:
             self._refuse(str(error))
             self._latent.publish(latent_message(Latent(np.zeros(0, np.float32), stamp)))
             return
         self._latent.publish(latent_message(latent))
         self._latents += 1
-        self._delay_ms.add((now_ns() - stamp) * 1e-6)
+        self._delay_ms.add((self.clock() - stamp) * 1e-6)
         self._problem = ""
 
     def _refuse(self, reason: str) -> None:
@@ -71,6 +82,7 @@ class ObserverNode(ManagedNode):
         values = {
             "latents": self._latents,
             "refused": self._refused,
+            "clock_jumps": self._observer.clock_jumps,
             "latent_delay_p50_ms": p50,
             "latent_delay_p99_ms": p99,
         }

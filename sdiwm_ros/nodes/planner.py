@@ -21,23 +21,22 @@ from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, Setpo
 from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.evaluation import PLANNER_FILE
 from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
+from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
-from sdiwm_ros.process import LATCHED, NEWEST, ManagedNode, run_node
+from sdiwm_ros.process import LATCHED, NEWEST, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker
 from sdiwm_ros.signals import CommandKind, Latent
 
 
-class PlannerNode(ManagedNode):
+class PlannerNode(ModelNode):
     """Holds the arm still whenever it has no goal, no fresh observation or a refused one."""
 
     def __init__(self, load: RuntimeLoader = load_named_runtime) -> None:
-        super().__init__("planner")
-        self._load = load
+        super().__init__("planner", load)
 
     def configure(self) -> None:
-        self._runtime = self._load(self.given)
-        warm_up(self._runtime)
-        self.diagnostics.hardware = self._runtime.manifest.model_hash
+        super().configure()
+        warm_up(self.runtime)
         topic = self.given["command_topic"]
         self._command = self.create_publisher(Float64MultiArray, topic, NEWEST)
         self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
@@ -56,14 +55,14 @@ class PlannerNode(ManagedNode):
             worker.start()
 
     def _build_loops(self) -> None:
-        parameters, manifest = self.given, self._runtime.manifest
+        parameters, manifest = self.given, self.runtime.manifest
         timing = ControlTiming(
             period=parameters["period"],
             grace=parameters["grace"],
             observation_timeout=parameters["observation_timeout"],
             model_step=manifest.dt,
         )
-        planner = self._runtime.make_planner(self._planner_settings(), parameters["seed"])
+        planner = self.runtime.make_planner(self._planner_settings(), parameters["seed"])
         self._latents: LatestSlot[Latent | Fault] = LatestSlot()
         plans: LatestSlot[Planned | Fault] = LatestSlot()
         limits = np.asarray(manifest.action_limit, dtype=np.float32)
@@ -75,7 +74,7 @@ class PlannerNode(ManagedNode):
     def _planner_settings(self) -> PlannerSettings:
         """The bundle's settings, with what the parameters change."""
         changed = {key: self.given[key] for key in ("candidates", "horizon") if self.given[key]}
-        return replace(self._runtime.manifest.planner, **changed)
+        return replace(self.runtime.manifest.planner, **changed)
 
     def _on_latent(self, message: Float32MultiArray) -> None:
         try:
@@ -101,8 +100,8 @@ class PlannerNode(ManagedNode):
         planned, goal = self._planning.latest
         if planned is None or goal is None or goal.c is None or self._setpoints.problem:
             return
-        latents = self._runtime.rollout(planned.latent.z, planned.actions, goal.c)
-        points = self._runtime.probe(np.concatenate([planned.latent.z[None], latents]))[:, :3]
+        latents = self.runtime.rollout(planned.latent.z, planned.actions, goal.c)
+        points = self.runtime.probe(np.concatenate([planned.latent.z[None], latents]))[:, :3]
         self._path.publish(path_message(points, planned.latent.stamp_ns))
 
     def _on_death(self, error: Exception) -> None:
@@ -121,8 +120,8 @@ class PlannerNode(ManagedNode):
             "fallbacks": self._setpoints.counts[CommandKind.FALLBACK],
             "safe_stops": self._setpoints.counts[CommandKind.SAFE],
             "skipped_latents": self._latents.skipped,
-            "backend": self._runtime.backend,
-            "model_hash": self._runtime.manifest.model_hash,
+            "backend": self.runtime.backend,
+            "model_hash": self.runtime.manifest.model_hash,
         }
 
     def assess(self) -> Health:
@@ -144,7 +143,7 @@ class PlannerNode(ManagedNode):
         if self.given["record_to"]:
             samples = self._planning.plan_ms.values().tolist()
             figures = {k: v for k, v in self._figures().items() if v == v}
-            figures |= {"scheduling": self.scheduling, "plan_ms": samples}
+            figures |= {"scheduling": self.privileges["scheduling"], "plan_ms": samples}
             write_json(Path(self.given["record_to"]) / PLANNER_FILE, figures)
 
 

@@ -9,24 +9,34 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Float32MultiArray, Float64MultiArray, String
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.episodes import Episodes
-from sdiwm_ros.messages import image_message, joint_state_message, read_command
+from sdiwm_ros.messages import (
+    image_message,
+    joint_state_message,
+    measured_message,
+    read_command,
+    time_message,
+)
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, ManagedNode, run_node
-from sdiwm_ros.realtime import Deadlines, Samples
+from sdiwm_ros.realtime import Deadlines, LatestSlot, Samples
 from sdiwm_ros.recording import EpisodeRecord
 from sdiwm_ros.safety import CommandGuard, Watchdog
-from sdiwm_ros.signals import CommandKind, now_ns
+from sdiwm_ros.signals import CommandKind
+
+HEARING = 0.1  # s between instructions that are acted on; of those in between the last is
 
 TaskMaker = Callable[[str, float | None], Any]
 
@@ -52,6 +62,11 @@ class SimulatorNode(ManagedNode):
         super().__init__("simulator")
         self._make_task = make_task
         self._latency_ms = Samples()
+        self._simulated_ns = 0
+
+    def clock(self) -> int:
+        """Simulated time where this node is everybody's clock."""
+        return self._simulated_ns if self.given["publish_clock"] else super().clock()
 
     def configure(self) -> None:
         parameters = self.given
@@ -66,9 +81,15 @@ class SimulatorNode(ManagedNode):
         self._running = not parameters["wait_for_planner"]
         self._deadlines = Deadlines(self._task.physics_dt)
         self._image = self.create_publisher(Image, "camera/image_raw", NEWEST)
+        if parameters["publish_clock"]:
+            self._time = self.create_publisher(Clock, "/clock", NEWEST)
         self._joints = self.create_publisher(JointState, "joint_states", NEWEST)
         self._instruction = self.create_publisher(String, "instruction", LATCHED)
         self._episode = self.create_publisher(String, "~/episode", COMMANDED)
+        # What no robot's sensors tell, for whoever turns a recording into training data.
+        self._goal = self.create_publisher(String, "~/goal", LATCHED)
+        self._goal_cost = self.create_publisher(Float32MultiArray, "~/goal_cost", NEWEST)
+        self._world_state = self.create_publisher(Float32MultiArray, "~/state", NEWEST)
         self._episodes = Episodes(
             self._task, parameters["seed"], parameters["episodes"], parameters["instruction"],
             room=self._recorded_ticks(),
@@ -84,7 +105,9 @@ class SimulatorNode(ManagedNode):
         self._watchdog = Watchdog(self.given["command_timeout"])
         self._velocity = self._guard.stop()
         self._was_silent = True
-        self._unheard: list[str] = []
+        self._unheard: deque[str] = deque(maxlen=8)
+        self._said: LatestSlot[str] = LatestSlot()
+        self._heard_at = 0.0
         self._since_picture = float("inf")
         topic = self.given["command_topic"]
         self.create_subscription(Float64MultiArray, topic, self._on_command, NEWEST)
@@ -96,15 +119,30 @@ class SimulatorNode(ManagedNode):
         """Say the instruction of the current episode."""
         self._unheard.append(self._task.instruction)
         self._instruction.publish(String(data=self._task.instruction))
+        self._tell_goal()
+
+    def _tell_goal(self) -> None:
+        """The name of the goal that the instruction in force means; empty for none or several."""
+        goal = self._task.goal
+        self._goal.publish(String(data="" if goal is None else self._task.goals[goal]))
 
     def _on_instruction(self, message: String) -> None:
         if message.data in self._unheard:  # our own
             self._unheard.remove(message.data)
-        elif not self._episodes.exhausted:
-            self._episodes.change(message.data)
+        else:
+            self._said.put(message.data)
+
+    def _hear(self) -> None:
+        """Act on the newest instruction, unless another was just acted on."""
+        now = time.monotonic()
+        sentence = self._said.take(now) if now - self._heard_at > HEARING else None
+        if sentence is not None and not self._episodes.exhausted:
+            self._heard_at = now
+            self._episodes.change(sentence)
+            self._tell_goal()
 
     def _on_command(self, message: Float64MultiArray) -> None:
-        received = now_ns()
+        received = self.clock()
         record = self._episodes.record
         try:
             command = read_command(message)
@@ -136,11 +174,15 @@ class SimulatorNode(ManagedNode):
         """Where the next tick is due: step, publish, render if the camera is due."""
         if self._deadlines.remaining() > 0:
             return
+        self._hear()
+        self._simulated_ns += round(1e9 * self._task.physics_dt)
         ended = None
         if self._running and not self._episodes.exhausted:
-            ended = self._episodes.step(self._action(), now_ns())
+            ended = self._episodes.step(self._action(), self.clock())
             self._ticks += 1
-        stamp = now_ns()
+        stamp = self.clock()
+        if self.given["publish_clock"]:
+            self._time.publish(Clock(clock=time_message(stamp)))
         self._joints.publish(
             joint_state_message(self._task.joint_names, self._task.proprio(), stamp)
         )
@@ -151,6 +193,9 @@ class SimulatorNode(ManagedNode):
         if self._since_picture >= self._task.camera_period - 1e-9:
             picture = image_message(self._task.render(self._size), stamp, "camera")
             self._image.publish(picture)
+            costs, state = self._task.goal_costs(), self._task.state()
+            self._goal_cost.publish(measured_message("goal_cost", costs, stamp))
+            self._world_state.publish(measured_message("state", state, stamp))
             if self._viewer is not None:
                 self._viewer.refresh()
             fresh = self._since_picture == float("inf")

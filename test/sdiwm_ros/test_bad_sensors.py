@@ -14,12 +14,13 @@ from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.messages import image_message, joint_state_message, read_command
 from sdiwm_ros.monitor import Monitor
 from sdiwm_ros.process import NEWEST
+from sdiwm_ros.robot import load_robot
 from sdiwm_ros.signals import CommandKind, now_ns
 
 NODES = ["observer", "language_goal", "planner"]
 GREY = np.full((64, 64, 3), 128, np.uint8)
 STILL = np.zeros(8, np.float32)
-JOINTS = ("a", "b", "c", "d")
+JOINTS = load_robot("reach_arm").joint_names
 
 
 class Robot(Monitor):
