@@ -8,7 +8,7 @@ dimension labels, after the vector's own dimensions:
     dim[n..]  label = "key=value", size = 1       one for each of:
 
     stamp_ns     when the observation was taken that this vector was computed from
-    kind         commands: plan | fallback | safe (see `CommandKind`)
+    kind         commands: plan | fallback | safe | hold (see `CommandKind`)
     goal         commands: how many goals the planner had been given when it planned
     instruction  goals: the sentence; an empty vector says that it was refused
 
@@ -116,6 +116,11 @@ def read_goal(message: Float32MultiArray) -> Goal:
     labels = _labels(message.layout, "goal")
     c = np.array(message.data, dtype=np.float32) if len(message.data) else None
     return Goal(c, labels.get("instruction", ""))
+
+
+def measured_message(name: str, values: Array, stamp_ns: int) -> Float32MultiArray:
+    """values (N,), measured when the sensors were, e.g. the distance to each goal -> message."""
+    return _floats(values, name, stamp_ns=str(stamp_ns))
 
 
 def path_message(points: Array, stamp_ns: int) -> Float32MultiArray:

@@ -13,11 +13,15 @@ Array = NDArray[np.float32]
 
 
 class CommandKind(StrEnum):
-    """Where a command came from: a fresh plan, an earlier plan's next action, or a safe stop."""
+    """Where a command came from: a fresh plan, an earlier plan's next action, or a stop.
+
+    HOLD slows the arm down to rest; SAFE is the robot's safe action, or asks for it.
+    """
 
     PLAN = "plan"
     FALLBACK = "fallback"
     SAFE = "safe"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True)
