@@ -19,7 +19,7 @@ import yaml
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.share import share_file
-from sdiwm_ros.configuration import NODES, read_defaults
+from sdiwm_ros.configuration import EVERY_NODE, NODES, read_defaults
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
@@ -69,6 +69,7 @@ class Graph:
         environment: of every process; see `private_environment`.
         log_folder: where each node's output goes, `<node>.log`.
         nodes: which of them to start.
+        namespace: of all of them, such as `/left`; empty: the root.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class Graph:
         environment: Mapping[str, str],
         log_folder: Path,
         nodes: Sequence[str] = NODES,
+        namespace: str = "",
     ) -> None:
         self._parameters = parameters
         self._environment = dict(environment)
         self._logs = log_folder
         self._nodes = nodes
+        self._renamed = ["-r", f"__ns:={namespace}"] if namespace else []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._scratch = tempfile.TemporaryDirectory(prefix="sdiwm-")
 
@@ -107,10 +110,10 @@ class Graph:
         path = Path(self._scratch.name) / f"{node}.yaml"
         # One merged file: of two, rcl keeps the older value where their types differ.
         values = read_defaults(node) | dict(self._parameters.get(node, {}))
-        path.write_text(yaml.safe_dump({node: {"ros__parameters": values}}))
+        path.write_text(yaml.safe_dump({EVERY_NODE: {"ros__parameters": values}}))
         with (self._logs / f"{node}.log").open("wb") as log:
             self._processes[node] = subprocess.Popen(
-                self.command(node, path),
+                [*self.command(node, path), *self._renamed],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

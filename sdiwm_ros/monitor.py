@@ -34,27 +34,33 @@ MIDDLEWARE_VARIABLES = (
 class Monitor:
     """Hears episodes, instructions, diagnostics and imagined paths; can say an instruction."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """environment: names the ROS domain to join and how; see `graph.private_environment`."""
+    def __init__(self, environment: Mapping[str, str], namespace: str = "") -> None:
+        """environment: names the ROS domain to join and how; see `graph.private_environment`.
+
+        namespace: of the robot to listen to, such as `/left`.
+        """
         self.episodes: list[dict[str, Any]] = []
         self.instructions: list[str] = []
         self.imagined: list[tuple[int, Array]] = []
         self.health: dict[str, Health] = {}
         self._environment = environment
+        self._namespace = namespace
 
     def __enter__(self) -> Monitor:
         for key in MIDDLEWARE_VARIABLES:
             os.environ[key] = self._environment[key]
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("monitor", context=self._context)
+        self._node = rclpy.create_node(
+            "monitor", context=self._context, namespace=self._namespace or None
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         listen = self._node.create_subscription
-        listen(String, "/simulator/episode", self._on_episode, COMMANDED)
+        listen(String, "simulator/episode", self._on_episode, COMMANDED)
         listen(String, "instruction", lambda m: self.instructions.append(m.data), LATCHED)
         listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, COMMANDED)
-        listen(Float32MultiArray, "/planner/imagined_path", self._on_path, NEWEST)
+        listen(Float32MultiArray, "planner/imagined_path", self._on_path, NEWEST)
         self._instruction = self._node.create_publisher(String, "instruction", LATCHED)
         return self
 
@@ -76,7 +82,8 @@ class Monitor:
 
     def health_of(self, node: str) -> Health:
         """The newest word of a node on /diagnostics."""
-        return self.health.get(node, Health(Level.OK, "nothing heard yet"))
+        name = f"{self._namespace}/{node}".lstrip("/")
+        return self.health.get(name, Health(Level.OK, "nothing heard yet"))
 
     def say(self, sentence: str) -> int:
         """Publish an instruction, as anybody may; the time it was published at, ns."""

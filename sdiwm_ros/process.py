@@ -109,7 +109,7 @@ class ManagedNode(LifecycleNode):
         return Health(Level.OK, "active")
 
     def warnings(self) -> list[str]:
-        """What an operator should know although the node works, the most important first."""
+        """What an operator should know of a configured node that works, the gravest first."""
         return []
 
     def clock(self) -> int:
@@ -254,7 +254,7 @@ class ManagedNode(LifecycleNode):
             "refused_parameters": self.refused_parameters,
             **self.privileges,
         }
-        warnings = self.warnings()
+        warnings = [] if self._lifecycle == UNCONFIGURED else self.warnings()
         if warnings and health.level < Level.ERROR:
             health = replace(health, level=Level.WARN, message=f"{health.message}; {warnings[0]}")
         return replace(health, values={**health.values, **common})

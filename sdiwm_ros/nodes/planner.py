@@ -66,10 +66,11 @@ class PlannerNode(ModelNode):
         self._latents: LatestSlot[Latent | Fault] = LatestSlot()
         plans: LatestSlot[Planned | Fault] = LatestSlot()
         limits = np.asarray(manifest.action_limit, dtype=np.float32)
-        self._planning = PlanningLoop(planner, timing, self._latents, plans)
+        self._planning = PlanningLoop(planner, timing, self._latents, plans, self.clock)
         self._setpoints = SetpointLoop(
-            limits, timing, plans, lambda command: self._command.publish(command_message(command))
-        )
+            limits, timing, plans,
+            lambda command: self._command.publish(command_message(command)), self.clock,
+        )  # fmt: skip
 
     def _planner_settings(self) -> PlannerSettings:
         """The bundle's settings, with what the parameters change."""
