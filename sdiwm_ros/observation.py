@@ -16,10 +16,46 @@ from sdiwm_ros.signals import Array, Latent
 
 @dataclass(frozen=True)
 class SensorTimeouts:
-    """Seconds after which a picture, and a joint state, are not trusted."""
+    """Seconds after which a picture, and a joint state, are not trusted.
+
+    A picture that is the same as the one before to the last bit is as old as that one, if a joint
+    has moved by more than `frozen_motion` (rad or m) meanwhile.
+    """
 
     image: float
     joints: float
+    frozen_motion: float = 0.01
+
+
+class FreezeWatch:
+    """Notices a camera that shows the very same picture again and again while the robot moves.
+
+    Sensors have noise, so that no two pictures are the same; a simulator's are, while nothing
+    moves. Joints that have moved prove that the picture must have changed.
+    """
+
+    def __init__(self) -> None:
+        self._picture = b""
+        self._first_ns = 0
+        self._position: Array | None = None
+        self._position_then: Array | None = None
+
+    def feel(self, proprio: Array) -> None:
+        """proprio (P,): positions, then velocities."""
+        self._position = proprio[: len(proprio) // 2]
+
+    def look(self, image: NDArray[np.uint8], stamp_ns: int) -> tuple[float, float]:
+        """For how long pictures have been the same as this one, s, and how far a joint has moved
+        since the first of them, rad or m.
+        """
+        picture = image.tobytes()
+        if picture != self._picture or self._position_then is None:
+            self._picture, self._first_ns = picture, stamp_ns
+            self._position_then = self._position
+        if self._position is None or self._position_then is None:
+            return 0.0, 0.0
+        moved = np.abs(self._position - self._position_then).max(initial=0.0)
+        return (stamp_ns - self._first_ns) * 1e-9, float(moved)
 
 
 class Observer:
@@ -42,6 +78,7 @@ class Observer:
         self._timeouts = timeouts
         self._clock = clock
         self._watch = watch
+        self._freeze = FreezeWatch()
         self._features: Array | None = None
         self._seen_ns = 0
         self._blindness = "no picture yet: is the camera publishing?"
@@ -54,11 +91,19 @@ class Observer:
         """Encode a picture (H, W, 3) RGB; a refused one leaves no features: see `lose_sight`.
 
         Raises:
-            SdiwmError: the wrong shape or type, or a stamp that cannot be trusted.
+            SdiwmError: the wrong shape or type, a stamp that cannot be trusted, or a picture that
+                has not changed though it must have.
         """
         self._features = None
         self._look_at_clock()
-        self._check_stamp("picture", stamp_ns, self._timeouts().image)
+        timeouts = self._timeouts()
+        self._check_stamp("picture", stamp_ns, timeouts.image)
+        same_for, moved = self._freeze.look(image, stamp_ns)
+        if same_for > timeouts.image and moved > timeouts.frozen_motion:
+            raise SdiwmError(
+                f"it has not changed for {1000 * same_for:.0f} ms while a joint moved by "
+                f"{moved:.2f} (rad or m): is the camera frozen?"
+            )
         self._features = self._runtime.encode_image(image)
         self._seen_ns = stamp_ns
 
@@ -78,6 +123,7 @@ class Observer:
         self._look_at_clock()
         timeouts = self._timeouts()
         self._check_stamp("joint state", stamp_ns, timeouts.joints)
+        self._freeze.feel(proprio)
         if self._features is None:
             raise SdiwmError(self._blindness)
         if (stamp_ns - self._seen_ns) * 1e-9 > timeouts.image:
@@ -91,6 +137,7 @@ class Observer:
         jump = self._watch.look()
         if jump:
             self._features = None
+            self._freeze = FreezeWatch()
             self._blindness = f"the clock jumped by {jump:.2f} s: waiting for the next picture"
 
     def _check_stamp(self, what: str, stamp_ns: int, timeout: float) -> None:

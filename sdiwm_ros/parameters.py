@@ -135,6 +135,14 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "image_timeout": Number(
             "Age after which a picture is not trusted.", 0.03, 1.0, "s", live=True
         ),
+        "frozen_motion": Number(
+            "Motion of a joint after which pictures that stay the same to the bit are as old as "
+            "the first of them.",
+            0.001,
+            100.0,
+            "rad or m",
+            live=True,
+        ),
         "joint_timeout": Number(
             "Age after which a joint state is not trusted.",
             0.01,

@@ -49,7 +49,10 @@ class ObserverNode(ModelNode):
         self.create_subscription(JointState, joints, self._on_joints, NEWEST)
 
     def _timeouts(self) -> SensorTimeouts:
-        return SensorTimeouts(self.given["image_timeout"], self.given["joint_timeout"])
+        given = self.given
+        return SensorTimeouts(
+            given["image_timeout"], given["joint_timeout"], given["frozen_motion"]
+        )
 
     def _on_image(self, message: Image) -> None:
         try:
