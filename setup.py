@@ -28,6 +28,7 @@ ROS = [
     "ros-kilted-rclpy",
     "ros-rmw-fastrtps-cpp",
     "ros-std-msgs",
+    "ros-std-srvs",
     "ros-sensor-msgs",
     "ros-diagnostic-msgs",
     "ros-visualization-msgs",
@@ -99,6 +100,7 @@ setup(
             "observer_node = sdiwm_ros.nodes.observer:main",
             "language_goal_node = sdiwm_ros.nodes.language_goal:main",
             "planner_node = sdiwm_ros.nodes.planner:main",
+            "guard_node = sdiwm_ros.nodes.guard:main",
             "recorder_node = sdiwm_ros.nodes.recorder:main",
         ],
         "sdiwm.commands": [
@@ -117,6 +119,7 @@ setup(
         "sdiwm.benches": [
             "control = sdiwm_sim.commands.bench_control",
             "ros = sdiwm_ros.commands.bench_ros",
+            "faults = sdiwm_ros.commands.bench_faults",
             "horizon = sdiwm_model.commands.bench_horizon",
             "ablation = sdiwm_model.commands.bench_ablation",
             "latency = sdiwm_model.commands.bench_latency",

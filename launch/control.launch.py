@@ -1,7 +1,8 @@
-"""The whole loop on a simulated arm: `ros2 launch sdiwm_ros control.launch.py headless:=true`.
+"""The whole loop on one robot: `ros2 launch sdiwm_ros control.launch.py headless:=true`.
 
 Arguments cover what changes from one start to the next; everything else is in the `config` file.
-An argument left empty leaves the file's value as it is. When one node ends, all do.
+An argument left empty leaves the file's value as it is. When one node ends, all do; each leaves
+the robot safe before it does.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from sdiwm_ros.configuration import NODES, read_parameters
 
 PACKAGE = "sdiwm_ros"
 MODEL_NODES = ("observer", "language_goal", "planner")
-ALL_NODES = ("simulator", *MODEL_NODES)
+RECORDER = "recorder"
 
 # argument: (nodes whose parameter of that name it sets, type, description); later ones win
 ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
-    "task": (ALL_NODES, str, "simulated task, and whose shipped model is loaded"),
+    "task": (NODES, str, "simulated task, and whose shipped model is loaded"),
+    "robot": (("observer", "guard"), str, "robot of config/robots, or the path of such a file"),
     "backend": (MODEL_NODES, str, "what executes the model: torch, onnx or native"),
     "planner_backend": (("planner",), str, "the same for the planner alone, as in mcu"),
     "mcu_port": (("planner",), str, "serial port of the microcontroller, for planner_backend:=mcu"),
@@ -32,17 +36,31 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
     "headless": (("simulator",), bool, "true: no window; false: MuJoCo's viewer"),
     "episodes": (("simulator",), int, "episodes until the arm rests; 0: until interrupted"),
     "seed": (("simulator", "planner"), int, "of the episodes and of the planner"),
-    "record_to": (("simulator", "planner"), str, "folder for a record of the run"),
+    "record_to": (("simulator", "planner"), str, "folder for figures of the run"),
+    "dry_run": (("guard",), bool, "true: nothing is sent to the controller"),
+    "autostart": ((*NODES, RECORDER), bool, "false: nodes wait for a lifecycle manager"),
+    "use_sim_time": ((*NODES, RECORDER), bool, "true: the simulator's clock is everybody's"),
+}
+# what is started, and under which name
+SELECTION: dict[str, tuple[str, str]] = {
+    "namespace": ("", "of every node and topic, for more than one robot on a host"),
+    "simulator": ("true", "false: a real robot or another simulator is there"),
+    "record": ("", "folder for bags of everything that is said (empty: none)"),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the nodes are made once their values are known."""
-    config = Path(get_package_share_directory(PACKAGE)) / "config" / "control.yaml"
     arguments = [
         DeclareLaunchArgument(
-            "config", default_value=str(config), description="YAML file of every node's parameters"
+            "config",
+            default_value=str(share_folder() / "config" / "control.yaml"),
+            description="YAML file of the parameters that it changes, of any node",
         )
+    ]
+    arguments += [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in SELECTION.items()
     ]
     arguments += [
         DeclareLaunchArgument(
@@ -54,34 +72,57 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def make_nodes(context: LaunchContext) -> list[Node]:
-    """The four nodes, each with the config file and the arguments that were given."""
-    config = LaunchConfiguration("config").perform(context)
-    changes: dict[str, dict[str, Any]] = {node: {} for node in ALL_NODES}
-    for name, (nodes, kind, _) in ARGUMENTS.items():
-        text = LaunchConfiguration(name).perform(context)
-        if text:
-            for node in nodes:
-                changes[node][name.removeprefix(f"{node}_")] = parse(name, text, kind)
+    """The nodes that are asked for, with the config file's parameters and the arguments'."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in SELECTION}
+    config = Path(LaunchConfiguration("config").perform(context))
+    changes = read_arguments(context)
+    nodes = list(NODES if parse("simulator", given["simulator"], bool) else NODES[1:])
+    if given["record"]:
+        nodes.append(RECORDER)
+        changes[RECORDER]["record_to"] = given["record"]
     return [
         Node(
             package=PACKAGE,
             executable=f"{node}_node",
             name=node,
-            parameters=[config, changes[node]] if changes[node] else [config],
+            namespace=given["namespace"],
+            parameters=[as_parameters(read_parameters(config, node) | changes[node])],
             additional_env={"OMP_NUM_THREADS": "1"} | middleware_environment(),
             output="screen",
             on_exit=Shutdown(reason=f"node {node} ended"),
         )
-        for node in ALL_NODES
+        for node in nodes
     ]
+
+
+def read_arguments(context: LaunchContext) -> dict[str, dict[str, Any]]:
+    """The parameters of every node that the arguments set."""
+    changes: dict[str, dict[str, Any]] = {node: {} for node in (*NODES, RECORDER)}
+    for name, (nodes, kind, _) in ARGUMENTS.items():
+        text = LaunchConfiguration(name).perform(context)
+        if text:
+            for node in nodes:
+                changes[node][name.removeprefix(f"{node}_")] = parse(name, text, kind)
+    if changes["simulator"].get("use_sim_time"):
+        changes["simulator"]["publish_clock"] = True
+    return changes
+
+
+def as_parameters(values: dict[str, Any]) -> dict[str, ParameterValue]:
+    """With their types: text such as "" or "7" must stay text."""
+    return {key: ParameterValue(value, value_type=type(value)) for key, value in values.items()}
+
+
+def share_folder() -> Path:
+    """Where the package's config folder is installed."""
+    return Path(get_package_share_directory(PACKAGE))
 
 
 def middleware_environment() -> dict[str, str]:
     """The package's Fast DDS settings (config/fastdds.xml says why), unless others are set."""
     if "FASTDDS_DEFAULT_PROFILES_FILE" in os.environ:
         return {}
-    profiles = Path(get_package_share_directory(PACKAGE)) / "config" / "fastdds.xml"
-    return {"FASTDDS_DEFAULT_PROFILES_FILE": str(profiles)}
+    return {"FASTDDS_DEFAULT_PROFILES_FILE": str(share_folder() / "config" / "fastdds.xml")}
 
 
 def parse(name: str, text: str, kind: type) -> str | bool | int:

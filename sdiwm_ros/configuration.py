@@ -10,7 +10,7 @@ import yaml
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.share import share_file
 
-NODES = ("simulator", "observer", "language_goal", "planner")
+NODES = ("simulator", "observer", "language_goal", "planner", "guard")
 OPTIONAL_NODES = ("recorder",)
 EVERY_NODE = "/**"  # ROS 2's own word for it in parameter files
 

@@ -70,7 +70,7 @@ def figures(runs: Sequence[Measured]) -> dict[str, Any]:
     """The results of one or more runs, pooled."""
     wall = sum(run.wall_s for run in runs)
     plans = [of_kind(run.commands, CommandKind.PLAN) for run in runs]
-    sent = [run.commands[run.commands[:, 2] != _index(CommandKind.SAFE)] for run in runs]
+    sent = [run.commands[np.isin(run.commands[:, 2], PLANNED)] for run in runs]
     fresh = sum(len(np.unique(plan[:, 1])) for plan in plans)
     ticks = sum(len(run.tick_ns) for run in runs)
     ended = [episode for run in runs for episode in run.episodes]
@@ -144,3 +144,6 @@ def _jitter(commands: NDArray[np.int64], period: float) -> NDArray[np.floating]:
 
 def _index(kind: CommandKind) -> int:
     return tuple(CommandKind).index(kind)
+
+
+PLANNED = [_index(CommandKind.PLAN), _index(CommandKind.FALLBACK)]

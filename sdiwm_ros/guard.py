@@ -20,7 +20,7 @@ import numpy as np
 from sdiwm_ros.clock import FUTURE, ClockWatch
 from sdiwm_ros.motion import MotionLimiter, Vector
 from sdiwm_ros.robot import RobotDescription
-from sdiwm_ros.signals import Command, CommandKind, now_ns
+from sdiwm_ros.signals import Command, CommandKind
 
 REPEAT = 0.05  # s between commands at rest: well within every command timeout
 RAMP = 0.005  # s between commands while slowing down
@@ -43,34 +43,66 @@ class Mode(Enum):
     SAFE = "safe"
 
 
+class EmergencyStop:
+    """A latch: what sets it off, by a button or by word, acts until `reset`, whatever happens."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._pressed = False
+
+    def press(self, pressed: bool) -> None:
+        """A button, down or up again."""
+        self._pressed = pressed
+        if pressed:
+            self.trigger("the emergency stop is pressed")
+
+    def trigger(self, reason: str) -> None:
+        """Stop, because of `reason`; the first one is kept."""
+        self.reason = self.reason or reason
+
+    def reset(self) -> str:
+        """Let the robot move again; why that is refused, or ""."""
+        if self._pressed:
+            return "the emergency stop is still pressed: release it first"
+        self.reason = ""
+        return ""
+
+
 class Guard:
-    """See the module's docstring. Begins in SAFE; `send` gets every command that goes out."""
+    """See the module's docstring. Begins in SAFE; `send` gets every command that goes out.
+
+    After `emergency` has been set off, call `tick`: it acts at once.
+    """
 
     def __init__(
         self,
         robot: RobotDescription,
         timing: GuardTiming,
         send: Callable[[Command], None],
-        clock: Callable[[], int] = now_ns,
-        watch: ClockWatch | None = None,
+        clock: Callable[[], int],
+        watch: ClockWatch,
+        emergency: EmergencyStop,
     ) -> None:
         self._robot, self._timing, self._send, self._clock = robot, timing, send, clock
-        self._watch = watch or ClockWatch(clock)
+        self._watch, self._emergency = watch, emergency
         self._limiter = MotionLimiter(robot)
         self._rest = np.zeros(len(robot.joints))
         self._mode, self._since = Mode.SAFE, -math.inf
         self._position, self._position_at = self._rest, -math.inf
         self._heard = self._sent_at = -math.inf
         self._accepted: Command | None = None
-        self._pressed = False
-        self.emergency = ""
-        self.problem = "no command yet: is the planner running?"
+        self._problem = "no command yet: is the planner running?"
         self.refused = self.limited = self.stops = 0
         self.counts = dict.fromkeys(CommandKind, 0)
 
     @property
     def mode(self) -> Mode:
         return self._mode
+
+    @property
+    def problem(self) -> str:
+        """Why the robot is being stopped; empty while commands pass."""
+        return self._emergency.reason or self._problem
 
     @property
     def moving(self) -> bool:
@@ -87,17 +119,17 @@ class Guard:
 
     def on_command(self, command: Command, now: float) -> None:
         """Check a command; send it, within the limits, or slow down."""
-        self._look_at_clock(now)
-        if self.emergency:
+        if self._emergency.reason:
             return
+        self._look_at_clock(now)
         if command.kind in (CommandKind.SAFE, CommandKind.HOLD):
-            self._stop("the planner asks for a stop", now)
+            self._stop(self._joints_lost(now) or "the planner asks for a stop", now)
             return
         objection = self._objection(command, now)
         if objection:
             self.refuse(objection, now)
             return
-        self._mode, self.problem = Mode.FORWARD, ""
+        self._mode, self._problem = Mode.FORWARD, ""
         self._heard, self._accepted = now, command
         velocity = self._limit(command.velocity, now)
         self.limited += not np.array_equal(velocity, command.velocity)
@@ -106,27 +138,7 @@ class Guard:
     def refuse(self, reason: str, now: float) -> None:
         """Something that is no command of this robot arrived: slow down."""
         self.refused += 1
-        if not self.emergency:
-            self._stop(reason, now)
-
-    def press(self, pressed: bool, now: float) -> None:
-        """An emergency stop button, down or up again; only `reset` ends what pressing began."""
-        self._pressed = pressed
-        if pressed:
-            self.stop_by_emergency("the emergency stop is pressed", now)
-
-    def stop_by_emergency(self, reason: str, now: float) -> None:
-        """Slow down now, and let nothing through until `reset`."""
-        self.emergency = self.emergency or reason
         self._stop(reason, now)
-
-    def reset(self) -> str:
-        """End an emergency stop; why that is refused, or ""."""
-        if self._pressed:
-            return "the emergency stop is still pressed: release it first"
-        self.emergency = ""
-        self.problem = "no command since the reset"
-        return ""
 
     def due(self, now: float) -> float:
         """Seconds until `tick` has something to do."""
@@ -145,9 +157,9 @@ class Guard:
         """Do what is due: notice silence, check a command that still acts, repeat a stop."""
         self._look_at_clock(now)
         if self._mode is Mode.FORWARD:
-            silence = self._silence(now)
-            if silence:
-                self._stop(silence, now)
+            reason = self._emergency.reason or self._silence(now)
+            if reason:
+                self._stop(reason, now)
             elif now - self._sent_at >= RECHECK:
                 self._recheck(now)
         elif self.due(now) <= 0:
@@ -192,11 +204,11 @@ class Guard:
 
     def _look_at_clock(self, now: float) -> None:
         jump = self._watch.look()
-        if jump and not self.emergency:
+        if jump:
             self._stop(f"the clock jumped by {jump:+.3f} s", now)
 
     def _stop(self, reason: str, now: float) -> None:
-        self.problem = reason
+        self._problem = reason
         if self._mode is Mode.FORWARD:
             self._mode, self._since = Mode.HOLD, now
             self._accepted = None
@@ -216,13 +228,15 @@ class Guard:
 
     def _recheck(self, now: float) -> None:
         """Slow down before a position limit though no newer command has come."""
-        assert self._accepted is not None
+        accepted = self._accepted
+        assert accepted is not None
         before = self._limiter.velocity
-        velocity = self._limit(self._accepted.velocity, now)
+        velocity = self._limit(accepted.velocity, now)
         if np.array_equal(velocity, before):
             self._sent_at = now
             return
-        self._emit(Command(velocity, 0, CommandKind.HOLD, 0), now)
+        kind = CommandKind.FALLBACK  # it still acts: this is no stop
+        self._emit(Command(velocity, accepted.stamp_ns, kind, accepted.goal), now)
 
     def _limit(self, wanted: Vector, now: float) -> Vector:
         elapsed = now - self._sent_at

@@ -173,11 +173,24 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "observation_timeout": Number(
             "Age after which an observation is not acted on.", 0.01, MAX_COMMAND_TIMEOUT, "s"
         ),
-        "command_topic": Text("Joint velocity commands, rad/s."),
         "imagined_path_rate": Number(
             "Rate of the imagined fingertip path; 0: never.", 0.0, 10.0, "Hz"
         ),
         "record_to": Text("Folder for planner.json, written at the end; empty: none."),
+    },
+    "guard": {
+        "task": Text("Task whose robot is guarded where `robot` is empty."),
+        **ROBOT,
+        "observation_timeout": Number(
+            "Age of the observation behind a command after which that is refused.",
+            0.01,
+            MAX_COMMAND_TIMEOUT,
+            "s",
+        ),
+        "safe_after": Number(
+            "Time from slowing down until the robot's safe action.", 0.0, 10.0, "s"
+        ),
+        "dry_run": Switch("Send nothing to the controller; what would be sent: ~/would_send."),
     },
     "recorder": {
         "record_to": Text("Folder for bags; each activation makes bag-000, bag-001, … there."),

@@ -53,6 +53,7 @@ class TrialSettings:
         shared = {"task": self.task, "model": self.model, "backend": self.backend}
         nodes: dict[str, dict[str, Any]] = {node: dict(shared) for node in MODEL_NODES}
         nodes["planner"] |= {"seed": self.seed, "record_to": str(self.folder)}
+        nodes["guard"] = {"task": self.task}
         nodes["simulator"] = {
             "task": self.task,
             "seed": self.seed,

@@ -1,6 +1,6 @@
 """Measure the ROS 2 graph in real time: rates, latency from observation to action, success.
 
-Each seed is a run of its own, with the four nodes in separate processes. The same episodes are
+Each seed is a run of its own, with the nodes in separate processes. The same episodes are
 then played in lockstep, without ROS, to show what real time costs.
 """
 

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         instruction=args.say or "",
         episodes=args.episodes,
     )
-    print(f"starting four ROS 2 nodes: task {args.task}, back end {args.backend}", flush=True)
+    print(f"starting the ROS 2 nodes: task {args.task}, back end {args.backend}", flush=True)
     run_trial(settings, _Teller(args.episodes))
     measured = read_measured(args.out)
     results = figures([measured])

@@ -37,8 +37,7 @@ class PlannerNode(ModelNode):
     def configure(self) -> None:
         super().configure()
         warm_up(self.runtime)
-        topic = self.given["command_topic"]
-        self._command = self.create_publisher(Float64MultiArray, topic, NEWEST)
+        self._command = self.create_publisher(Float64MultiArray, "~/command", NEWEST)
         self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
         self._build_loops()
 

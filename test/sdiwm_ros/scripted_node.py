@@ -78,6 +78,6 @@ if __name__ == "__main__":
     node = sys.argv[1]
     module = importlib.import_module(f"sdiwm_ros.nodes.{node}")
     arguments = [sys.argv[0], *sys.argv[2:]]
-    if node in ("simulator", "recorder"):
+    if node in ("simulator", "guard", "recorder"):
         sys.exit(module.main(arguments))
     sys.exit(module.main(arguments, lambda parameters: ScriptedRuntime()))

@@ -17,7 +17,7 @@ from sdiwm_ros.process import NEWEST
 from sdiwm_ros.robot import load_robot
 from sdiwm_ros.signals import CommandKind, now_ns
 
-NODES = ["observer", "language_goal", "planner"]
+NODES = ["observer", "language_goal", "planner", "guard"]
 GREY = np.full((64, 64, 3), 128, np.uint8)
 STILL = np.zeros(8, np.float32)
 JOINTS = load_robot("reach_arm").joint_names

@@ -50,9 +50,10 @@ def test_a_new_instruction_changes_the_target_of_a_moving_arm_within_200_ms(
     assert len(reactions) == 3
     assert max(reactions) < 200
     assert [change[1] for episode in run.episodes for change in episode.changes] == [1, 2, 3]
-    # The scripted model moves the first joint by another velocity for each colour.
-    velocities = set(run.actions[:, 0].round(3).tolist())
-    assert len(velocities - {0.0}) == 4
+    # The scripted model moves the first joint by another velocity for each colour; the guard
+    # changes from one to the next within the acceleration limit.
+    velocities, ticks = np.unique(run.actions[:, 0].round(3), return_counts=True)
+    assert len(set(velocities[ticks > 20].tolist()) - {0.0}) == 4
 
 
 def test_the_loop_keeps_real_time_and_answers_observations(scripted, until, tmp_path):
@@ -83,11 +84,41 @@ def test_an_unrelated_instruction_is_reported_and_the_arm_holds_still(scripted, 
     assert not run.actions[-10:].any()
 
 
-def test_when_the_planner_dies_the_joints_rest_within_100_ms(scripted, until, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_planner_that_dies_or_stalls_is_answered_by_the_guard(scripted, until, tmp_path, number):
     environment = private_environment()
     with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
         until(monitor, lambda: is_simulating(monitor))
-        graph.signal("planner", signal.SIGKILL)
+        graph.signal("planner", number)
+        until(monitor, lambda: monitor.health_of("guard").message.startswith("safe: no command"))
+        if number is signal.SIGSTOP:
+            graph.signal("planner", signal.SIGCONT)
+            until(monitor, lambda: monitor.health_of("guard").level is Level.OK)
+    run = load_run(tmp_path)
+    last_plan = gap_after_a_plan(run)
+    hold = next(c for c in run.of_kind(CommandKind.HOLD) if c[0] > last_plan[0])
+    safe = next(c for c in run.of_kind(CommandKind.SAFE) if c[0] > hold[0])
+    assert (hold[0] - last_plan[0]) * 1e-6 < 130
+    assert (safe[0] - hold[0]) * 1e-6 < 100
+    assert run.header["command_timeouts"] == 0
+    planned = run.commands[run.commands[:, 1] > 0]
+    assert ((planned[:, 0] - planned[:, 1]) * 1e-6 < 110).all()  # nothing stale, even afterwards
+
+
+def gap_after_a_plan(run):
+    """The last command of the planner before the first silence of 100 ms."""
+    planned = run.commands[run.commands[:, 1] > 0]
+    gaps = np.flatnonzero(np.diff(planned[:, 0]) > 95_000_000)
+    return planned[gaps[0] if len(gaps) else -1]
+
+
+def test_when_the_guard_dies_the_robot_itself_comes_to_rest_within_100_ms(
+    scripted, until, tmp_path
+):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        graph.signal("guard", signal.SIGKILL)
         until(monitor, lambda: "no command" in monitor.health_of("simulator").message)
     run = load_run(tmp_path)
     moving = np.flatnonzero(run.actions.any(axis=1))
@@ -103,15 +134,16 @@ def test_when_the_observer_dies_the_planner_stops_the_arm(scripted, until, tmp_p
         graph.signal("observer", signal.SIGKILL)
         until(monitor, lambda: monitor.health_of("planner").level is Level.ERROR)
         assert "no observation" in monitor.health_of("planner").message
+        until(monitor, lambda: monitor.health_of("guard").message.startswith("safe: the planner"))
     run = load_run(tmp_path)
     last_plan = run.of_kind(CommandKind.PLAN)[-1]
-    first_safe = next(c for c in run.of_kind(CommandKind.SAFE) if c[0] > last_plan[0])
-    assert (first_safe[0] - last_plan[1]) * 1e-6 < 150
+    first_hold = next(c for c in run.of_kind(CommandKind.HOLD) if c[0] > last_plan[0])
+    assert (first_hold[0] - last_plan[1]) * 1e-6 < 150
     assert not run.actions[-10:].any()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_planner_stops_planning_then_sends_a_safe_command(
+def test_an_interrupted_planner_stops_planning_then_asks_for_the_safe_action(
     scripted, until, tmp_path, number
 ):
     environment = private_environment()
@@ -119,11 +151,29 @@ def test_an_interrupted_planner_stops_planning_then_sends_a_safe_command(
         until(monitor, lambda: is_simulating(monitor))
         graph.signal("planner", number)
         assert graph.wait("planner") == 0
+        until(monitor, lambda: monitor.health_of("guard").message.startswith("safe: the planner"))
     kinds = load_run(tmp_path).commands[:, 2].tolist()
     safe = tuple(CommandKind).index(CommandKind.SAFE)
     plan = tuple(CommandKind).index(CommandKind.PLAN)
     assert kinds[-1] == safe
     assert plan in kinds
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_guard_slows_the_arm_down_then_sends_the_safe_action_last(
+    scripted, until, tmp_path, number
+):
+    environment = private_environment()
+    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
+        until(monitor, lambda: is_simulating(monitor))
+        graph.signal("guard", number)
+        assert graph.wait("guard") == 0
+        until(monitor, lambda: "no command" in monitor.health_of("simulator").message)
+    run = load_run(tmp_path)
+    kinds = [tuple(CommandKind)[kind] for kind in run.commands[:, 2]]
+    assert kinds[-1] is CommandKind.SAFE
+    assert kinds[-2] is CommandKind.HOLD
+    assert not run.actions[-1].any()
 
 
 @pytest.mark.parametrize(
@@ -145,5 +195,5 @@ def test_a_node_that_cannot_start_says_why_in_one_sentence(tmp_path, changes, wo
 def test_no_process_outlives_the_graph(scripted, tmp_path):
     with Graph({}, private_environment(), tmp_path) as graph:
         processes = list(graph._processes.values())
-        assert len(processes) == 4
+        assert len(processes) == 5
     assert all(process.poll() is not None for process in processes)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdiwm_ros.clock import ClockWatch
-from sdiwm_ros.guard import Guard, GuardTiming, Mode
+from sdiwm_ros.guard import EmergencyStop, Guard, GuardTiming, Mode
 from sdiwm_ros.robot import Joint, RobotDescription, Timeouts
 from sdiwm_ros.signals import Command, CommandKind
 
@@ -31,7 +31,8 @@ class Bench:
         self.sent = []  # (time, command)
         self.position = np.zeros(len(robot.joints))
         watch = ClockWatch(lambda: self.wall, monotonic=lambda: int(self.now * 1e9))
-        self.guard = Guard(robot, timing, self._send, lambda: self.wall, watch)
+        self.emergency = EmergencyStop()
+        self.guard = Guard(robot, timing, self._send, lambda: self.wall, watch, self.emergency)
         self.sensing = True
         self.pass_time(0.0)
 
@@ -114,7 +115,7 @@ FAULTS = {
         Command(np.zeros(2), 0, CommandKind.PLAN, 1), bench.now
     ),
     "unreadable": lambda bench: bench.guard.refuse("unreadable", bench.now),
-    "emergency": lambda bench: bench.guard.press(True, bench.now),
+    "emergency": lambda bench: bench.emergency.press(True),
 }
 
 
@@ -161,22 +162,22 @@ def test_no_stale_command_acts_after_the_safe_one(bench):
 
 def test_an_emergency_stop_lets_nothing_through_until_it_is_reset(bench):
     bench.drive()
-    bench.guard.stop_by_emergency("asked for by service", bench.now)
+    bench.emergency.trigger("asked for by service")
     bench.drive(0.5)
     assert bench.kind is CommandKind.SAFE
     assert not bench.velocity.any()
-    assert bench.guard.reset() == ""
+    assert bench.emergency.reset() == ""
     bench.drive(0.1)
     assert bench.velocity.tolist() == FAST
 
 
 def test_a_reset_is_refused_while_the_button_is_pressed(bench):
-    bench.guard.press(True, bench.now)
-    assert "release" in bench.guard.reset()
-    bench.guard.press(False, bench.now)
+    bench.emergency.press(True)
+    assert "release" in bench.emergency.reset()
+    bench.emergency.press(False)
     bench.drive(0.1)
     assert not bench.velocity.any()  # released is not yet reset
-    assert bench.guard.reset() == ""
+    assert bench.emergency.reset() == ""
 
 
 @pytest.mark.parametrize("seconds", [-3600, -0.05, 0.05, 3600])

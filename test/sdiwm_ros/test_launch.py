@@ -9,6 +9,7 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed: it comes 
 from launch.actions import DeclareLaunchArgument
 
 from launch import LaunchContext
+from sdiwm_model.errors import SdiwmError
 from sdiwm_model.share import share_file
 from sdiwm_ros.configuration import NODES
 
@@ -35,6 +36,20 @@ def make_nodes(control, **given):
     return control.make_nodes(context)
 
 
+def executables(nodes):
+    return [node.node_executable.removesuffix("_node") for node in nodes]
+
+
+def described(control, monkeypatch, **given):
+    """What the nodes are made with, by name."""
+    monkeypatch.setattr(control, "Node", lambda **given: given)
+    nodes = {}
+    for node in make_nodes(control, **given):
+        values = {key: value.value for key, value in node["parameters"][0].items()}
+        nodes[node["name"]] = node | {"parameters": values}
+    return nodes
+
+
 def test_it_offers_the_arguments_that_the_readme_names(control):
     declared = {
         entity.name
@@ -44,28 +59,62 @@ def test_it_offers_the_arguments_that_the_readme_names(control):
     assert {"task", "backend", "instruction", "headless", "model", "config"} <= declared
 
 
-def test_it_starts_the_four_nodes_by_their_executables(control):
-    executables = {node.node_executable for node in make_nodes(control)}
-    assert executables == {f"{node}_node" for node in NODES}
+def test_it_starts_every_node_of_the_loop_by_its_executable(control):
+    assert executables(make_nodes(control)) == list(NODES)
+
+
+def test_beside_a_real_arm_no_simulator_is_started_and_bags_are_made_where_asked(control, tmp_path):
+    nodes = make_nodes(control, simulator="false", record=str(tmp_path))
+    assert executables(nodes) == [*(node for node in NODES if node != "simulator"), "recorder"]
 
 
 def test_every_argument_names_parameters_that_exist(control):
-    from sdiwm_ros.parameters import PARAMETERS
+    from sdiwm_ros.parameters import specifications_of
 
     for name, (nodes, _, description) in control.ARGUMENTS.items():
         assert description
-        assert all(name.removeprefix(f"{node}_") in PARAMETERS[node] for node in nodes), name
+        for node in nodes:
+            assert name == "use_sim_time" or name.removeprefix(f"{node}_") in specifications_of(
+                node
+            ), name
 
 
-@pytest.mark.parametrize("wrong", [{"headless": "perhaps"}, {"episodes": "many"}])
+def test_a_config_file_reaches_the_nodes_in_any_namespace(control, monkeypatch, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        "/**: {ros__parameters: {cpus: '0'}}\nplanner: {ros__parameters: {seed: 7, model: ''}}\n"
+    )
+    nodes = described(control, monkeypatch, config=str(config), namespace="left", task="push")
+    assert {node["namespace"] for node in nodes.values()} == {"left"}
+    assert nodes["planner"]["parameters"] == {"cpus": "0", "seed": 7, "model": "", "task": "push"}
+    assert nodes["observer"]["parameters"] == {"cpus": "0", "task": "push"}
+
+
+def test_a_config_file_that_is_none_is_refused_in_words(control, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("planner: 7")
+    with pytest.raises(SdiwmError, match=r"mine\.yaml: no ROS 2 parameter file"):
+        make_nodes(control, config=str(config))
+
+
+def test_with_simulated_time_the_simulator_is_the_clock(control, monkeypatch):
+    nodes = described(control, monkeypatch, use_sim_time="true")
+    assert all(node["parameters"]["use_sim_time"] for node in nodes.values())
+    assert [name for name in nodes if "publish_clock" in nodes[name]["parameters"]] == ["simulator"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"headless": "perhaps"}, {"episodes": "many"}, {"simulator": "no"}]
+)
 def test_an_argument_of_the_wrong_type_is_refused_in_words(control, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         make_nodes(control, **wrong)
 
 
 def test_the_planner_alone_can_run_on_a_microcontroller(control, monkeypatch):
-    monkeypatch.setattr(control, "Node", lambda **given: given)
-    nodes = make_nodes(control, backend="onnx", planner_backend="mcu", mcu_port="/dev/ttyACM0")
-    changed = {node["name"]: node["parameters"][-1] for node in nodes}
-    assert changed["observer"] == {"backend": "onnx"}
-    assert changed["planner"] == {"backend": "mcu", "mcu_port": "/dev/ttyACM0"}
+    nodes = described(
+        control, monkeypatch, backend="onnx", planner_backend="mcu", mcu_port="/dev/ttyACM0"
+    )
+    changed = {"backend": "mcu", "mcu_port": "/dev/ttyACM0"}
+    assert nodes["observer"]["parameters"]["backend"] == "onnx"
+    assert changed.items() <= nodes["planner"]["parameters"].items()
