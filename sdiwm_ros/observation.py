@@ -43,15 +43,17 @@ class FreezeWatch:
     def feel(self, proprio: Array) -> None:
         """proprio (P,): positions, then velocities."""
         self._position = proprio[: len(proprio) // 2]
+        if self._position_then is None:
+            self._position_then = self._position
 
     def look(self, image: NDArray[np.uint8], stamp_ns: int) -> tuple[float, float]:
         """For how long pictures have been the same as this one, s, and how far a joint has moved
         since the first of them, rad or m.
         """
         picture = image.tobytes()
-        if picture != self._picture or self._position_then is None:
+        if picture != self._picture:
             self._picture, self._first_ns = picture, stamp_ns
-            self._position_then = self._position
+            self._position_then = None  # what is felt from now on: joint states may be lost
         if self._position is None or self._position_then is None:
             return 0.0, 0.0
         moved = np.abs(self._position - self._position_then).max(initial=0.0)

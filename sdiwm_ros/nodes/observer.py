@@ -72,7 +72,9 @@ class ObserverNode(ModelNode):
         self._latent.publish(latent_message(latent))
         self._latents += 1
         self._delay_ms.add((self.clock() - stamp) * 1e-6)
-        self._problem = ""
+        if self._problem:
+            self._problem = ""
+            self.diagnostics.publish()
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1

@@ -87,6 +87,18 @@ def test_pictures_that_stay_the_same_while_the_arm_moves_are_those_of_a_frozen_c
         watch_for_half_a_second(observer, time, lambda step: IMAGE, 0.5)
 
 
+def test_joints_that_moved_unheard_before_the_picture_stood_still_prove_nothing(observer, time):
+    turned = PROPRIO + 1.0
+    observer.see(IMAGE, time.stamps)
+    observer.feel(PROPRIO, time.stamps)
+    observer.see(IMAGE + 1, time.stamps)  # the arm is elsewhere, but no joint state says so
+    time.pass_(300 * MS)
+    observer.see(IMAGE + 1, time.stamps)
+    observer.feel(turned, time.stamps)
+    observer.see(IMAGE + 1, time.stamps)
+    observer.feel(turned, time.stamps)
+
+
 @pytest.mark.parametrize(("noise", "turn"), [(0, 0.009), (1, 0.5)])
 def test_a_resting_arm_may_look_the_same_and_a_moving_one_needs_no_more_than_one_bit(
     observer, time, noise, turn
