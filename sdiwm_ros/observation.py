@@ -100,13 +100,14 @@ class Observer:
         self._look_at_clock()
         timeouts = self._timeouts()
         self._check_stamp("picture", stamp_ns, timeouts.image)
+        features = self._runtime.encode_image(image)
         same_for, moved = self._freeze.look(image, stamp_ns)
         if same_for > timeouts.image and moved > timeouts.frozen_motion:
             raise SdiwmError(
-                f"it has not changed for {1000 * same_for:.0f} ms while a joint moved by "
-                f"{moved:.2f} (rad or m): is the camera frozen?"
+                f"it has not changed for {1000 * timeouts.image:.0f} ms while a joint moved: is "
+                "the camera frozen?"
             )
-        self._features = self._runtime.encode_image(image)
+        self._features = features
         self._seen_ns = stamp_ns
 
     def lose_sight(self, reason: str) -> str:

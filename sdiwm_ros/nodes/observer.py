@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,9 @@ from sdiwm_ros.process import NEWEST, run_node
 from sdiwm_ros.realtime import Samples
 from sdiwm_ros.robot import JointReader, robot_of
 from sdiwm_ros.signals import Latent
+
+
+SAYING = 0.1  # s between diagnostics that only tell of another problem
 
 
 class ObserverNode(ModelNode):
@@ -43,7 +47,7 @@ class ObserverNode(ModelNode):
     def activate(self) -> None:
         watch = ClockWatch(self.clock, self.simulated_time)
         self._observer = Observer(self.runtime, self._timeouts, self.clock, watch)
-        self._problem = ""
+        self._problem, self._said_at = "", 0.0
         camera, joints = self._robot.camera_topic, self._robot.joint_states_topic
         self.create_subscription(Image, camera, self._on_image, NEWEST)
         self.create_subscription(JointState, joints, self._on_joints, NEWEST)
@@ -78,8 +82,10 @@ class ObserverNode(ModelNode):
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
-        if reason != self._problem:
-            self._problem = reason
+        new = reason != self._problem
+        self._problem = reason
+        if new and time.monotonic() - self._said_at > SAYING:
+            self._said_at = time.monotonic()
             self.diagnostics.publish()
 
     def assess(self) -> Health:

@@ -83,7 +83,7 @@ def watch_for_half_a_second(observer, time, picture_of, turn):
 def test_pictures_that_stay_the_same_while_the_arm_moves_are_those_of_a_frozen_camera(
     observer, time
 ):
-    with pytest.raises(SdiwmError, match="not changed for 250 ms while a joint moved"):
+    with pytest.raises(SdiwmError, match="not changed for 200 ms while a joint moved"):
         watch_for_half_a_second(observer, time, lambda step: IMAGE, 0.5)
 
 
