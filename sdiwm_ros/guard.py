@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -132,8 +132,10 @@ class Guard:
         self._mode, self._problem = Mode.FORWARD, ""
         self._heard, self._accepted = now, command
         velocity = self._limit(command.velocity, now)
-        self.limited += not np.array_equal(velocity, command.velocity)
-        self._emit(Command(velocity, command.stamp_ns, command.kind, command.goal), now)
+        if (velocity != command.velocity).any():
+            self.limited += 1
+            command = replace(command, velocity=velocity)
+        self._emit(command, now)
 
     def refuse(self, reason: str, now: float) -> None:
         """Something that is no command of this robot arrived: slow down."""
@@ -155,14 +157,19 @@ class Guard:
 
     def tick(self, now: float) -> None:
         """Do what is due: notice silence, check a command that still acts, repeat a stop."""
+        emergency = self._emergency.reason
+        if self._mode is Mode.FORWARD and emergency:
+            self._stop(emergency, now)
+        if self.due(now) > 0:
+            return
         self._look_at_clock(now)
         if self._mode is Mode.FORWARD:
-            reason = self._emergency.reason or self._silence(now)
-            if reason:
-                self._stop(reason, now)
+            silence = self._silence(now)
+            if silence:
+                self._stop(silence, now)
             elif now - self._sent_at >= RECHECK:
                 self._recheck(now)
-        elif self.due(now) <= 0:
+        else:
             self._repeat(now)
 
     def farewell(self, now: float) -> bool:

@@ -53,6 +53,7 @@ class GuardNode(ManagedNode):
         timing = GuardTiming(self.given["observation_timeout"], self.given["safe_after"])
         watch = ClockWatch(self.clock, self.simulated_time)
         self._guard = Guard(self._robot, timing, self._send, self.clock, watch, self._emergency)
+        self._received: tuple[Command | None, Float64MultiArray | None] = None, None
         self._joint_problem = ""
         self.create_subscription(
             JointState, self._robot.joint_states_topic, self._on_joints, NEWEST
@@ -76,7 +77,9 @@ class GuardNode(ManagedNode):
             self.diagnostics.publish()
 
     def _send(self, command: Command) -> None:
-        self._command.publish(command_message(command))
+        """What passes unchanged is sent as the message that it came in: that costs least."""
+        unchanged = command is self._received[0]
+        self._command.publish(self._received[1] if unchanged else command_message(command))
 
     def _on_command(self, message: Float64MultiArray) -> None:
         began = time.monotonic()
@@ -85,6 +88,7 @@ class GuardNode(ManagedNode):
         except SdiwmError as error:
             self._guard.refuse(str(error), began)
             return
+        self._received = command, message
         self._guard.on_command(command, began)
         if command.kind is CommandKind.PLAN:
             self._delay_ms.add((self.clock() - command.stamp_ns) * 1e-6)
