@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -11,7 +11,7 @@ from rosbags.typesys import Stores, get_typestore
 from sdiwm_model.errors import SdiwmError
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
-VERSION = 9  # of rosbag2's metadata: Jazzy and later
+VERSION: Final = 9  # of rosbag2's metadata: Jazzy and later
 
 
 class BagWriter:

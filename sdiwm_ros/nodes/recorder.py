@@ -1,14 +1,16 @@
 """Node `recorder`: what is said on the topics of its namespace, into a bag that `ros2 bag` reads.
 
 Messages are written as they come, serialised, with the time of their receipt. A topic is heard as
-its publishers offer it: latched, reliable or best effort.
+its publishers offer it: latched, reliable or best effort. All that waits is taken at once, up to a
+hundred times a second: woken by every single message, this node took a third of a core.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
+from rclpy.subscription import MessageInfo, Subscription
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.bag import BagWriter, next_bag
@@ -25,6 +27,7 @@ from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.process import ManagedNode, run_node
 
 LOOK_PERIOD = 0.1  # s between looks for new topics: what is said before the first one is missed
+ROUND = 0.01  # s between rounds in which all that waits is taken
 DEPTH = 1000  # messages of a topic that may wait for this process
 GLOBAL = ("/clock", "/diagnostics", "/tf", "/tf_static")  # recorded whatever the namespace
 NEVER = ("/parameter_events",)
@@ -88,9 +91,18 @@ class RecorderNode(ManagedNode):
             raw=True,
         )  # fmt: skip
 
-    def _write(self, topic: str, raw: bytes, info: Mapping[str, int]) -> None:
-        simulated = self.get_parameter("use_sim_time").value
-        stamp = self.get_clock().now().nanoseconds if simulated else info["received_timestamp"]
+    def tick(self) -> None:
+        """Take all that waits, then let more gather."""
+        for topic, subscription in self._heard.items():
+            handle = subscription.handle
+            with handle:
+                while (taken := handle.take_message(subscription.msg_type, True)) is not None:
+                    self._write(topic, *taken)
+        time.sleep(ROUND)
+
+    def _write(self, topic: str, raw: bytes, info: MessageInfo) -> None:
+        """Append one message; its time is that of its receipt, or the simulated one."""
+        stamp = self.clock() if self.simulated_time else info["received_timestamp"]
         try:
             self._bag.write(topic, stamp, raw)
         except OSError as error:
