@@ -48,7 +48,10 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class RobotDescription:
-    """One robot; joints in the order of the model's actions. Topics are relative names."""
+    """One robot; joints in the order of the model's actions. Topics are relative names.
+
+    actuation_latency: seconds from sending a command until it moves the joints.
+    """
 
     name: str
     joints: tuple[Joint, ...]
@@ -57,6 +60,7 @@ class RobotDescription:
     command_topic: str
     command_interface: str
     safe_action: tuple[float, ...]
+    actuation_latency: float
     timeouts: Timeouts
 
     @property
@@ -196,6 +200,7 @@ class _Parser:
             joints=joints,
             command_interface="velocity",
             safe_action=self._safe_action(values["safe_action"], joints),
+            actuation_latency=self._latency(values["actuation_latency"]),
             timeouts=Timeouts(**{key: self._timeout(key, timeouts[key]) for key in timeouts}),
             **{key: self._text(key, values[key]) for key in texts},
         )
@@ -224,6 +229,12 @@ class _Parser:
             if abs(speed) > joint.velocity:
                 self._refuse("safe_action", f"{speed} is beyond the velocity limit of {joint.name}")
         return speeds
+
+    def _latency(self, value: Any) -> float:
+        seconds = self._number("actuation_latency", value)
+        if abs(seconds) > MAX_COMMAND_TIMEOUT:
+            self._refuse("actuation_latency", f"{seconds} s: {MAX_COMMAND_TIMEOUT} s at most")
+        return seconds
 
     def _timeout(self, key: str, value: Any) -> float:
         seconds = self._positive(f"timeouts.{key}", value)

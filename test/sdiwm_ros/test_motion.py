@@ -18,6 +18,7 @@ def make_robot(*joints):
         command_topic="v",
         command_interface="velocity",
         safe_action=(0.0,) * len(joints),
+        actuation_latency=0.0,
         timeouts=Timeouts(0.1, 0.1),
     )
 

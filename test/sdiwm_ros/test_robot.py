@@ -66,6 +66,7 @@ def test_a_new_arm_needs_a_file_and_no_python(written):
         (changed(safe_action=[0.0, 0.0, 0.0, 2.0]), "beyond the velocity limit of wrist_pitch"),
         (changed(timeouts={"command": 1.0, "joint_states": 0.1}), "timeouts.command 1.0 s"),
         (changed(command_interface="effort"), "command_interface must be velocity"),
+        (changed(actuation_latency=3), "actuation_latency 3.0 s"),
         (changed(camera_topic=""), "camera_topic must be a text"),
     ],
 )
