@@ -22,7 +22,6 @@ from sdiwm_ros.realtime import Samples
 from sdiwm_ros.robot import JointReader, robot_of
 from sdiwm_ros.signals import Latent
 
-
 SAYING = 0.1  # s between diagnostics that only tell of another problem
 
 
