@@ -176,6 +176,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "imagined_path_rate": Number(
             "Rate of the imagined fingertip path; 0: never.", 0.0, 10.0, "Hz"
         ),
+        "frame": Text("Coordinate frame of that path, as markers state it."),
         "record_to": Text("Folder for planner.json, written at the end; empty: none."),
     },
     "guard": {

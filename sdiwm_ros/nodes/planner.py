@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from std_msgs.msg import Float32MultiArray, Float64MultiArray
+from visualization_msgs.msg import MarkerArray
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import write_json
@@ -20,10 +21,11 @@ from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
 from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.evaluation import PLANNER_FILE
+from sdiwm_ros.markers import plan_markers
 from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
 from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
-from sdiwm_ros.process import LATCHED, NEWEST, run_node
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker
 from sdiwm_ros.signals import CommandKind, Latent
 
@@ -39,6 +41,7 @@ class PlannerNode(ModelNode):
         warm_up(self.runtime)
         self._command = self.create_publisher(Float64MultiArray, "~/command", NEWEST)
         self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
+        self._markers = self.create_publisher(MarkerArray, "~/markers", COMMANDED)
         self._build_loops()
 
     def activate(self) -> None:
@@ -96,13 +99,16 @@ class PlannerNode(ModelNode):
             self.get_logger().warning(str(error))
 
     def _imagine(self) -> None:
-        """Publish the fingertip path that the model expects of the newest plan."""
+        """Publish the fingertip path that the model expects of the newest plan, and its markers."""
         planned, goal = self._planning.latest
         if planned is None or goal is None or goal.c is None or self._setpoints.problem:
             return
         latents = self.runtime.rollout(planned.latent.z, planned.actions, goal.c)
         points = self.runtime.probe(np.concatenate([planned.latent.z[None], latents]))[:, :3]
-        self._path.publish(path_message(points, planned.latent.stamp_ns))
+        stamp = planned.latent.stamp_ns
+        self._path.publish(path_message(points, stamp))
+        frame, sentence = self.given["frame"], goal.instruction
+        self._markers.publish(plan_markers(points, planned.actions, sentence, frame, stamp))
 
     def _on_death(self, error: Exception) -> None:
         reason = f"the control loop ended: {type(error).__name__}: {error}"
