@@ -1,0 +1,147 @@
+"""What is said of a trial of a fault, from the commands that reached the robot. ROS-free.
+
+Times are seconds of time.monotonic, which all processes of a host share; commands are noted when
+they arrive on the controller's topic.
+
+    injected ──timeout──▶ by then the fault must be noticed ─▶ stopping ─▶ cleared ─▶ recovered
+
+A fault either **stops** the robot: from some command on all are `hold` or `safe`, no joint gets
+faster, and the last one is at rest. Or it **is survived**: actions go on without a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdiwm_model.report import distribution
+from sdiwm_ros.clock import FUTURE
+from sdiwm_ros.signals import CommandKind
+
+SAFE_LIMIT = 0.1  # s after the fault's own timeout
+ACTIONS = (CommandKind.PLAN, CommandKind.FALLBACK)
+SENDING = 0.005  # s that may pass from the last look at an observation's age to sending
+EXACT = 1e-6  # rad/s: rounding when a command travels
+
+
+class Answer(Enum):
+    """What a robot is to do about a fault."""
+
+    STOP = "stop"
+    SURVIVE = "survive"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A command that reached the robot at `at`; `age` is that of the observation behind it, s."""
+
+    at: float
+    kind: CommandKind
+    velocity: NDArray[np.float64]
+    age: float
+
+    @property
+    def is_action(self) -> bool:
+        return self.kind in ACTIONS
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: when it was injected and cleared, the fault's timeout, and what came of it.
+
+    `detected_at` None: no node said so. `recovered` None: not to be asked of this fault.
+    `oldest` is the age in seconds up to which an observation may be acted on.
+    """
+
+    injected: float
+    cleared: float
+    timeout: float
+    oldest: float
+    answer: Answer
+    detected_at: float | None
+    recovered: bool
+    commands: Sequence[Heard]
+
+    @property
+    def during(self) -> list[Heard]:
+        """The commands from injection to clearing."""
+        return [c for c in self.commands if self.injected <= c.at < self.cleared]
+
+    @property
+    def stop_at(self) -> float | None:
+        """When the first command of the stop arrived."""
+        return next((c.at for c in self.during if not c.is_action), None)
+
+    @property
+    def safe_after(self) -> float | None:
+        """Seconds from the fault's own timeout until the robot was safe; None: it never was.
+
+        Safe is the first command of a stop. Where the fault is to be survived: the longest time
+        without an action.
+        """
+        if self.answer is Answer.SURVIVE:
+            return max(0.0, self._longest_gap() - self.timeout)
+        if self.stop_at is None or not self._comes_to_rest():
+            return None
+        return max(0.0, self.stop_at - self.injected - self.timeout)
+
+    @property
+    def safe(self) -> bool:
+        """Whether the robot was safe in time."""
+        return self.safe_after is not None and self.safe_after <= SAFE_LIMIT
+
+    @property
+    def stale_actions(self) -> int:
+        """Actions that reached the robot though they must not.
+
+        Of a stop: every one between its first command and the fault's clearing. Of any fault: one
+        whose observation was older than may be acted on, or of the future, whenever it came.
+        """
+        stop = self.stop_at if self.answer is Answer.STOP else None
+        return sum(
+            command.is_action
+            and (self._is_out_of_time(command) or (stop is not None and command.at > stop))
+            for command in self.during
+        ) + sum(
+            command.is_action and self._is_out_of_time(command)
+            for command in self.commands
+            if command.at >= self.cleared
+        )
+
+    def _is_out_of_time(self, command: Heard) -> bool:
+        return not -FUTURE <= command.age <= self.oldest + SENDING
+
+    def _comes_to_rest(self) -> bool:
+        """Whether no joint got faster during the stop, and the last command was rest."""
+        stop = self.stop_at
+        held = [abs(c.velocity) for c in self.during if not c.is_action and c.at >= (stop or 0.0)]
+        slower = all(
+            bool((after <= before + EXACT).all())
+            for before, after in zip(held, held[1:], strict=False)
+        )
+        return slower and not held[-1].any()
+
+    def _longest_gap(self) -> float:
+        actions = [c.at for c in self.during if c.is_action]
+        return float(np.diff([self.injected, *actions, self.cleared]).max())
+
+
+def summary(trials: Sequence[Trial]) -> dict[str, Any]:
+    """The figures of one fault, as BENCH reports name them; times in ms."""
+    told = [t.detected_at - t.injected for t in trials if t.detected_at is not None]
+    safe = [t.safe_after for t in trials if t.safe_after is not None]
+    return {
+        "trials": len(trials),
+        "detected": len(told),
+        "safe": sum(trial.safe for trial in trials),
+        "safe_within_ms": distribution(1000 * np.array(safe)),
+        "stale_actions_after_safe": sum(trial.stale_actions for trial in trials),
+        "recovered": sum(trial.recovered for trial in trials),
+        "detected_after_ms": distribution(1000 * np.array(told)),
+        "timeout_ms": 1000 * max(trial.timeout for trial in trials),
+    }
