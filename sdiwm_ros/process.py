@@ -155,6 +155,11 @@ class ManagedNode(LifecycleNode):
         if self._lifecycle == UNCONFIGURED:
             self.trigger_shutdown()
 
+    def destroy_node(self) -> None:
+        """With its state machine, which rclpy leaves out: the node would stay in the graph."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def set_parameters_atomically(
         self, parameter_list: list[Parameter[Any]]
     ) -> SetParametersResult:

@@ -36,6 +36,9 @@ class Operator(Monitor):
         self._node.destroy_client(client)
         return future.result()
 
+    def nodes(self):
+        return set(self._node.get_node_names())
+
     def state_of(self, node):
         return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
 
@@ -92,7 +95,9 @@ def test_nonsense_set_on_a_running_node_is_refused_in_words_and_counted(scripted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_node_in_any_state_with_status_0(scripted, tmp_path, number):
+def test_a_signal_ends_a_node_in_any_state_with_status_0_and_leaves_no_trace(
+    scripted, until, tmp_path, number
+):
     environment = private_environment()
     nodes = ["observer", "language_goal"]
     graph = Graph({"observer": WAIT}, environment, tmp_path, nodes)
@@ -102,6 +107,7 @@ def test_a_signal_ends_a_node_in_any_state_with_status_0(scripted, tmp_path, num
         for node in nodes:
             graph.signal(node, number)
             assert graph.wait(node) == 0
+        until(operator, lambda: operator.nodes() == {"monitor"})
 
 
 def test_a_model_replaced_while_it_runs_is_told_within_2_s(scripted, until, tmp_path):
