@@ -10,6 +10,8 @@ dimension labels, after the vector's own dimensions:
     stamp_ns     when the observation was taken that this vector was computed from
     kind         commands: plan | fallback | safe | hold (see `CommandKind`)
     goal         commands: how many goals the planner had been given when it planned
+    plan         commands: CRC-32 of the plan that they come from; 0: of none
+    image_ns     latents: when the picture was taken; 0: unknown
     instruction  goals: the sentence; an empty vector says that it was refused
 
 ros2_control's forward command controllers read `data` and ignore `layout`, so a command is
@@ -96,13 +98,15 @@ def read_joint_state(message: JointState) -> Array:
 
 def latent_message(latent: Latent) -> Float32MultiArray:
     """z (Z,) and its stamp -> message."""
-    return _floats(latent.z, "latent", stamp_ns=str(latent.stamp_ns))
+    stamps = {"stamp_ns": str(latent.stamp_ns), "image_ns": str(latent.image_ns)}
+    return _floats(latent.z, "latent", **stamps)
 
 
 def read_latent(message: Float32MultiArray) -> Latent:
     """SdiwmError where it is no latent."""
     labels = _labels(message.layout, "latent")
-    return Latent(np.array(message.data, dtype=np.float32), _integer(labels, "stamp_ns"))
+    z = np.array(message.data, dtype=np.float32)
+    return Latent(z, _integer(labels, "stamp_ns"), _integer({"image_ns": "0"} | labels, "image_ns"))
 
 
 def goal_message(goal: Goal) -> Float32MultiArray:
@@ -144,6 +148,7 @@ def command_message(command: Command) -> Float64MultiArray:
         stamp_ns=str(command.stamp_ns),
         kind=command.kind.value,
         goal=str(command.goal),
+        plan=str(command.plan),
     )
     message.data = array("d", np.asarray(command.velocity, np.float64).tobytes())
     return message
@@ -159,7 +164,8 @@ def read_command(message: Float64MultiArray) -> Command:
         kind = CommandKind(labels.get("kind", ""))
     except ValueError:
         raise SdiwmError(f"command: unknown kind '{labels.get('kind')}' in the layout.") from None
-    return Command(velocity, _integer(labels, "stamp_ns"), kind, _integer(labels, "goal"))
+    stamp, goal = _integer(labels, "stamp_ns"), _integer(labels, "goal")
+    return Command(velocity, stamp, kind, goal, _integer({"plan": "0"} | labels, "plan"))
 
 
 def _floats(values: Array, name: str, **labels: str) -> Float32MultiArray:

@@ -134,7 +134,7 @@ class Observer:
                 f"the newest picture is more than {1000 * timeouts.image:.0f} ms old: is the "
                 "camera alive?"
             )
-        return Latent(self._runtime.fuse(self._features, proprio), stamp_ns)
+        return Latent(self._runtime.fuse(self._features, proprio), stamp_ns, self._seen_ns)
 
     def _look_at_clock(self) -> None:
         jump = self._watch.look()

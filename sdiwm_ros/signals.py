@@ -26,10 +26,14 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True)
 class Latent:
-    """z (Z,) and the stamp of the joint state it was fused from; z (0,) was refused."""
+    """z (Z,), the stamp of the joint state it was fused from, and that of the picture (0: unknown).
+
+    z (0,) was refused.
+    """
 
     z: Array
     stamp_ns: int
+    image_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,16 @@ class Goal:
 
 @dataclass(frozen=True)
 class Command:
-    """Joint velocities (A,) in rad/s; `goal` counts the goals the planner had been given."""
+    """Joint velocities (A,) in rad/s; `goal` counts the goals the planner had been given.
+
+    plan: CRC-32 of the whole plan's actions, by which two plans are told apart; 0: there is none.
+    """
 
     velocity: NDArray[np.float64]
     stamp_ns: int
     kind: CommandKind
     goal: int
+    plan: int = 0
 
 
 def now_ns() -> int:

@@ -40,10 +40,10 @@ def test_a_joint_state_without_velocities_is_refused():
 
 
 def test_a_latent_keeps_the_stamp_of_its_observation():
-    latent = Latent(np.linspace(-1, 1, 32, dtype=np.float32), 1_700_000_000_123_456_789)
+    latent = Latent(np.linspace(-1, 1, 32, dtype=np.float32), 1_700_000_000_123_456_789, 7)
     read = messages.read_latent(messages.latent_message(latent))
     np.testing.assert_array_equal(read.z, latent.z)
-    assert read.stamp_ns == latent.stamp_ns
+    assert (read.stamp_ns, read.image_ns) == (latent.stamp_ns, 7)
 
 
 def test_a_refused_instruction_travels_as_a_goal_without_a_vector():
@@ -53,10 +53,11 @@ def test_a_refused_instruction_travels_as_a_goal_without_a_vector():
 
 
 def test_a_command_says_where_it_came_from():
-    command = Command(np.array([0.5, -1.0]), 42, CommandKind.FALLBACK, 3)
+    command = Command(np.array([0.5, -1.0]), 42, CommandKind.FALLBACK, 3, 2**32 - 1)
     read = messages.read_command(messages.command_message(command))
     np.testing.assert_array_equal(read.velocity, command.velocity)
     assert (read.stamp_ns, read.kind, read.goal) == (42, CommandKind.FALLBACK, 3)
+    assert read.plan == 2**32 - 1
 
 
 def test_a_command_of_another_controller_needs_no_labels():
