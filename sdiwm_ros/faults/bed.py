@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from sensor_msgs.msg import Image, JointState
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.on_host import FAST, build_link
@@ -19,7 +20,8 @@ from sdiwm_model.firmware.program import Contents
 from sdiwm_model.shipped import bundle_folder
 from sdiwm_ros.configuration import NODES
 from sdiwm_ros.diagnostics import Level
-from sdiwm_ros.faults.injector import REMAPPED, Injector, speeds
+from sdiwm_ros.faults import corruption
+from sdiwm_ros.faults.injector import CAMERA, JOINTS, REMAPPED, Injector, speeds
 from sdiwm_ros.faults.link import FaultyChip
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.privileges import schedule
@@ -30,6 +32,7 @@ from sdiwm_ros.trial import MODEL_NODES
 START_PATIENCE = 180.0  # s until the arm moves: the first start compiles the engine
 MOVING = 0.15  # of a joint's limit: faults are injected while the arm moves at least so fast
 STEADY = 10  # commands of fresh plans in a row: then the graph controls
+FIRST_TIME = 10**13  # ns: a simulated clock that jumps back must not fall below zero
 PRIORITY = 20  # SCHED_FIFO where permitted, as the nodes have by default
 PHASE = 0.1  # s at most, drawn at random, from moving to injection
 
@@ -105,9 +108,19 @@ class Bed:
         self.graph = RemappedGraph(self._parameters(), environment, settings.folder, nodes)
         enter(self.graph)
         self.injector = enter(Injector(environment, self.robot, settings.simulated))
+        if settings.simulated:
+            self._shift_stamps()
         schedule(PRIORITY)  # what stands in between must not be late
         self._stack.callback(schedule, 0)
         self.await_health(START_PATIENCE)
+
+    def _shift_stamps(self) -> None:
+        """Stamp sensors by the clock that the injector shows the nodes, not by the simulator's."""
+        injector = self.injector
+        injector.jumped_ns = FIRST_TIME
+        for topic, kind in ((CAMERA, Image), (JOINTS, JointState)):
+            shift = corruption.shifted(kind, lambda: injector.jumped_ns)
+            injector.streams[topic].transform = shift
 
     def _parameters(self) -> dict[str, dict[str, Any]]:
         """The changes to config/control.yaml."""

@@ -188,8 +188,9 @@ def clock_jump(bed: Bed) -> Case:
         bed.injector.jumped_ns += jump
         return ""
 
-    detected = says("the clock jumped", "guard", "observer", "planner")
-    return Case(0.0, inject, lambda: None, detected)
+    words = says("the clock jumped", "guard", "observer")
+    counted = counts("clock_jumps", "guard")(bed)
+    return Case(0.0, inject, lambda: None, lambda bed, at: words(bed, at) or counted(bed, at))
 
 
 def planner_killed(bed: Bed) -> Case:
@@ -224,7 +225,9 @@ def planner_stalled(bed: Bed) -> Case:
 
 def instruction_flood(bed: Bed) -> Case:
     """Hundreds of sentences, about a thousand a second, that name one target after another."""
-    sentences = sorted(set(bed.injector.instructions))
+    heard = bed.injector.instructions
+    bed.injector.until(lambda: len(set(heard)) > 1, 30.0)
+    sentences = sorted(set(heard))
 
     def inject() -> str:
         for _ in range(FLOOD // FLOOD_BURST):

@@ -97,21 +97,16 @@ class Trial:
 
     @property
     def stale_actions(self) -> int:
-        """Actions that reached the robot though they must not.
+        """Actions that reached the robot though they must not, once it was safe.
 
-        Of a stop: every one between its first command and the fault's clearing. Of any fault: one
-        whose observation was older than may be acted on, or of the future, whenever it came.
+        That is, after the first command of a stop, or after the detection where there was none:
+        every action before a fault that stops the robot is cleared; and at any time one whose
+        observation was older than may be acted on, or of the future.
         """
-        stop = self.stop_at if self.answer is Answer.STOP else None
-        return sum(
-            command.is_action
-            and (self._is_out_of_time(command) or (stop is not None and command.at > stop))
-            for command in self.during
-        ) + sum(
-            command.is_action and self._is_out_of_time(command)
-            for command in self.commands
-            if command.at >= self.cleared
-        )
+        safe_at = self.detected_at if self.stop_at is None else self.stop_at
+        after = [c for c in self.commands if c.is_action and c.at > (safe_at or self.injected)]
+        stopped = self.answer is Answer.STOP and self.stop_at is not None
+        return sum((stopped and c.at < self.cleared) or self._is_out_of_time(c) for c in after)
 
     def _is_out_of_time(self, command: Heard) -> bool:
         return not -FUTURE <= command.age <= self.oldest + SENDING
