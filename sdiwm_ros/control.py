@@ -3,10 +3,12 @@
 Two threads share two slots that hold the newest value only:
 
     latents ─▶ PlanningLoop ─▶ plans ─▶ SetpointLoop ─▶ commands
+                    chip's plans ─▶
 
 A plan is a sequence. When the next plan is late, the previous plan's next action is sent, and
 counted as a fallback. When the observation behind it is too old, or there is no goal, or the
-latent was refused, the arm is stopped.
+latent was refused, a stop is asked for. Where a microcontroller plans, its plans are put into the
+slot instead, and this loop plans while the chip is silent.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from zlib import crc32
 import numpy as np
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.planning.protocols import Planner, shift_plan
+from sdiwm_model.planning.protocols import Planner, fit_horizon, shift_plan
+from sdiwm_ros.clock import FUTURE, ClockWatch
+from sdiwm_ros.latency import LatencyCompensation, Start
 from sdiwm_ros.realtime import LatestSlot, Samples
 from sdiwm_ros.safety import CommandGuard
-from sdiwm_ros.signals import Array, Command, CommandKind, Goal, Latent, now_ns
+from sdiwm_ros.signals import Array, ChipPlan, Command, CommandKind, Goal, Latent
+from sdiwm_ros.takeover import Takeover
 
 SAFE_PERIOD = 0.05  # s between safe commands: well within every command timeout
 RECORDED_PLANS = 1 << 18  # the newest: about 17 minutes at 250 Hz
@@ -41,11 +46,16 @@ class ControlTiming:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan (H, A) in [-1, 1], the latent it starts from and the number of its goal."""
+    """A plan (H, A) in [-1, 1], the observation behind it and the number of its goal.
+
+    starts_ns: when its first action is to act. by_chip: the microcontroller planned.
+    """
 
     actions: Array
     latent: Latent
     goal: int
+    starts_ns: int
+    by_chip: bool = False
 
     @cached_property
     def digest(self) -> int:
@@ -69,8 +79,23 @@ def action_at(actions: Array, steps: float) -> Array:
     return (1.0 - fraction) * actions[whole] + fraction * actions[whole + 1]
 
 
+def stamp_objection(age: float, timeout: float) -> str:
+    """Why an observation of `age` seconds must not be acted on, or ""."""
+    if age > timeout:
+        return f"the observation is {1000 * age:.0f} ms old"
+    if age < -FUTURE:
+        return f"the observation is stamped {-1000 * age:.0f} ms in the future"
+    return ""
+
+
 class PlanningLoop:
-    """The planner's thread: newest latent in, plan out."""
+    """The planner's thread: newest latent in, plan out.
+
+    Args:
+        compensation: moves latents on to when their action acts; None: plans start at the stamp.
+        chip: who plans where a microcontroller does; None: always this loop.
+        stand_in: whether this loop plans while the chip is silent; False: a stop is asked for.
+    """
 
     def __init__(
         self,
@@ -78,17 +103,22 @@ class PlanningLoop:
         timing: ControlTiming,
         latents: LatestSlot[Latent | Fault],
         plans: LatestSlot[Planned | Fault],
-        clock: Callable[[], int] = now_ns,
+        clock: Callable[[], int],
+        watch: ClockWatch,
+        compensation: LatencyCompensation | None = None,
+        chip: Takeover | None = None,
+        stand_in: bool = True,
     ) -> None:
-        self._planner = planner
-        self._timing = timing
-        self._latents = latents
-        self._plans = plans
-        self._clock = clock
+        self._planner, self._timing = planner, timing
+        self._latents, self._plans = latents, plans
+        self._clock, self._watch = clock, watch
+        self._compensation, self._chip, self._stand_in = compensation, chip, stand_in
         self._goal: tuple[int, Goal | None] = (0, None)
         self._last: Planned | None = None
+        self._newest: Latent | None = None
         self.plan_ms = Samples(RECORDED_PLANS)
         self.overruns = 0
+        self.refused_plans = 0
 
     def set_goal(self, goal: Goal) -> int:
         """Plan for another goal from now on; returns how many goals there have been."""
@@ -103,46 +133,96 @@ class PlanningLoop:
         """The newest plan and the goal in force."""
         return self._last, self._goal[1]
 
+    @property
+    def clock_jumps(self) -> int:
+        return self._watch.jumps
+
     def step(self) -> None:
         """Wait up to 0.1 s for a latent; plan on it, or say why not."""
         latent = self._latents.take(time.monotonic() + 0.1)
-        if latent is None:
-            return
-        self._plans.put(latent if isinstance(latent, Fault) else self._plan(latent))
+        jump = self._watch.look()
+        if jump:
+            self._forget()
+            self._plans.put(Fault(f"the clock jumped by {jump:+.3f} s"))
+        elif isinstance(latent, Fault):
+            self._plans.put(latent)
+        elif latent is not None:
+            answer = self._answer(latent)
+            if answer is not None:
+                self._plans.put(answer)
 
-    def _plan(self, latent: Latent) -> Planned | Fault:
+    def take_chip_plan(self, plan: ChipPlan) -> None:
+        """A plan of the microcontroller: send it while the chip leads. Any thread may call."""
+        number, goal = self._goal
+        age = (self._clock() - plan.stamp_ns) * 1e-9
+        if goal is None or goal.c is None or plan.goal != goal.fingerprint:
+            return  # it answers what is no longer asked
+        if (
+            stamp_objection(age, self._timing.observation_timeout)
+            or self._chip is None
+            or not np.isfinite(plan.actions).all()
+        ):
+            self.refused_plans += 1
+            return
+        now = time.monotonic()
+        self._chip.heard(now)
+        if self._chip.chip_plans(now) and self._newest is not None:
+            latent = Latent(self._newest.z, plan.stamp_ns)  # z only serves to draw the plan
+            self._last = Planned(plan.actions, latent, number, plan.starts_ns, by_chip=True)
+            self._plans.put(self._last)
+
+    def _answer(self, latent: Latent) -> Planned | Fault | None:
+        """A plan or why there is none; None while the chip plans."""
         number, goal = self._goal
         if goal is None or goal.c is None:
             self._last = None
             return Fault("no goal: waiting for an instruction" if goal is None else
                          f"no goal: the instruction '{goal.instruction}' was refused")  # fmt: skip
         age = (self._clock() - latent.stamp_ns) * 1e-9
-        if age > self._timing.observation_timeout:
-            return Fault(f"the observation is {1000 * age:.0f} ms old")
-        started = time.perf_counter()
+        objection = stamp_objection(age, self._timing.observation_timeout)
+        if objection:
+            return Fault(objection)
+        self._newest = latent
+        if self._chip is not None and self._chip.chip_plans(time.monotonic()):
+            return None
+        if not self._stand_in:
+            return Fault("the microcontroller does not plan")
+        return self._plan(latent, goal.c, number)
+
+    def _plan(self, latent: Latent, c: Array, goal: int) -> Planned | Fault:
+        began = time.perf_counter()
         try:
-            plan = self._planner.plan(latent.z, goal.c, self._warm_start(latent, number))
+            start = Start(latent.z, latent.stamp_ns)
+            if self._compensation is not None:
+                start = self._compensation.start(latent, c)
+            plan = self._planner.plan(start.z, c, self._warm_start(start.at_ns, goal))
         except SdiwmError as error:
             self._last = None
             return Fault(str(error))
-        elapsed = time.perf_counter() - started
+        elapsed = time.perf_counter() - began
         self.plan_ms.add(1000 * elapsed)
         self.overruns += elapsed > self._timing.period
         if not np.isfinite(plan.actions).all():
             self._last = None
             return Fault("the plan is not finite")
-        self._last = Planned(plan.actions, latent, number)
+        self._last = Planned(plan.actions, latent, goal, start.at_ns)
         return self._last
 
-    def _warm_start(self, latent: Latent, goal: int) -> Array | None:
-        """The last plan moved on by the time between the two observations; None for a new goal."""
-        last = self._last
+    def _warm_start(self, starts_ns: int, goal: int) -> Array | None:
+        """The last plan moved on by the time between the two starts; None for a new goal."""
+        last, timing = self._last, self._timing
         if last is None or last.goal != goal:
             return None
-        elapsed = (latent.stamp_ns - last.latent.stamp_ns) * 1e-9
-        if not 0.0 <= elapsed <= min(self._timing.observation_timeout, self._timing.model_step):
+        elapsed = (starts_ns - last.starts_ns) * 1e-9
+        if abs(elapsed) > min(timing.observation_timeout, timing.model_step):
             return None
-        return shift_plan(last.actions, elapsed / self._timing.model_step)
+        moved = shift_plan(last.actions, max(0.0, elapsed) / timing.model_step)
+        return fit_horizon(moved, self._planner.settings.horizon)
+
+    def _forget(self) -> None:
+        self._last = None
+        if self._compensation is not None:
+            self._compensation.forget()
 
 
 class SetpointLoop:
@@ -154,8 +234,11 @@ class SetpointLoop:
         timing: ControlTiming,
         plans: LatestSlot[Planned | Fault],
         send: Callable[[Command], None],
-        clock: Callable[[], int] = now_ns,
+        clock: Callable[[], int],
+        compensation: LatencyCompensation | None = None,
     ) -> None:
+        self._compensation = compensation
+        self._actuation = 0.0 if compensation is None else compensation.actuation
         self._limits = np.asarray(limits, dtype=np.float64)
         self._guard = CommandGuard(limits)
         self._timing = timing
@@ -163,12 +246,14 @@ class SetpointLoop:
         self._send = send
         self._clock = clock
         self._planned: Planned | None = None
+        self._expires = 0.0
         self._deadline = time.monotonic()
         self._sent_at: float | None = None
         self.problem = "no goal: waiting for an instruction"
         self.period_ms = Samples()
         self.latency_ms = Samples()
         self.counts = dict.fromkeys(CommandKind, 0)
+        self.chip_plans = 0
 
     def step(self) -> None:
         """Send one command: for a fresh plan at once, otherwise when the deadline passes."""
@@ -179,6 +264,8 @@ class SetpointLoop:
                 self._stop(fresh.reason)
         elif fresh is not None:
             self._planned = fresh
+            left = self._timing.observation_timeout - self._age(fresh)
+            self._expires = time.monotonic() + left
             self._move(fresh, CommandKind.PLAN)
             self._deadline = time.monotonic() + self._timing.period + self._timing.grace
         else:
@@ -189,11 +276,13 @@ class SetpointLoop:
         self._publish(Command(self._guard.stop(), 0, CommandKind.SAFE, 0))
 
     def _miss(self) -> None:
-        planned = self._planned
+        planned, timeout = self._planned, self._timing.observation_timeout
         if planned is None:
             self._stop(self.problem)
-        elif self._age(planned) > self._timing.observation_timeout:
-            self._stop(f"no observation for {1000 * self._age(planned):.0f} ms")
+        elif time.monotonic() > self._expires or self._age(planned) > timeout:
+            self._stop(f"no observation for {1000 * timeout:.0f} ms")
+        elif objection := stamp_objection(self._age(planned), timeout):
+            self._stop(objection)
         else:
             self._move(planned, CommandKind.FALLBACK)
             self._deadline += self._timing.period
@@ -204,7 +293,8 @@ class SetpointLoop:
     def _move(self, planned: Planned, kind: CommandKind) -> None:
         steps = 0.0
         if kind is CommandKind.FALLBACK:
-            steps = max(0.0, self._age(planned)) / self._timing.model_step
+            since = (self._clock() - planned.starts_ns) * 1e-9 + self._actuation
+            steps = max(0.0, since) / self._timing.model_step
         verdict = self._guard.check(action_at(planned.actions, steps) * self._limits)
         if verdict.safe_stop:
             self._stop(verdict.reason)
@@ -217,7 +307,11 @@ class SetpointLoop:
             self.period_ms.add(1000 * (now - self._sent_at))
         self._sent_at = now
         if kind is CommandKind.PLAN:
-            self.latency_ms.add(1000 * self._age(planned))
+            age = self._age(planned)
+            self.latency_ms.add(1000 * age)
+            self.chip_plans += planned.by_chip
+            if self._compensation is not None and not planned.by_chip:
+                self._compensation.answered(age)
 
     def _stop(self, reason: str) -> None:
         self.problem = reason

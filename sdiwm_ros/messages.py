@@ -9,7 +9,9 @@ dimension labels, after the vector's own dimensions:
 
     stamp_ns     when the observation was taken that this vector was computed from
     kind         commands: plan | fallback | safe | hold (see `CommandKind`)
-    goal         commands: how many goals the planner had been given when it planned
+    goal         commands: how many goals the planner had been given when it planned;
+                 a chip's plans: CRC-32 of the goal's vector
+    starts_ns    a chip's plans: when their first action is to act
     plan         commands: CRC-32 of the plan that they come from; 0: of none
     image_ns     latents: when the picture was taken; 0: unknown
     instruction  goals: the sentence; an empty vector says that it was refused
@@ -35,7 +37,7 @@ from std_msgs.msg import (
 )
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_ros.signals import Array, Command, CommandKind, Goal, Latent
+from sdiwm_ros.signals import Array, ChipPlan, Command, CommandKind, Goal, Latent
 
 
 def time_message(stamp_ns: int) -> Time:
@@ -125,6 +127,22 @@ def read_goal(message: Float32MultiArray) -> Goal:
 def measured_message(name: str, values: Array, stamp_ns: int) -> Float32MultiArray:
     """values (N,), measured when the sensors were, e.g. the distance to each goal -> message."""
     return _floats(values, name, stamp_ns=str(stamp_ns))
+
+
+def chip_plan_message(plan: ChipPlan) -> Float32MultiArray:
+    """A microcontroller's plan (H, A) -> message."""
+    labels = {"stamp_ns": plan.stamp_ns, "starts_ns": plan.starts_ns, "goal": plan.goal}
+    return _floats(plan.actions, "plan", **{key: str(value) for key, value in labels.items()})
+
+
+def read_chip_plan(message: Float32MultiArray, actions: int) -> ChipPlan:
+    """SdiwmError where it is no plan of this number of actions."""
+    labels = _labels(message.layout, "plan")
+    values = np.array(message.data, dtype=np.float32)
+    if not values.size or values.size % actions:
+        raise SdiwmError(f"plan: {values.size} numbers are no sequence of {actions} actions.")
+    numbers = (_integer(labels, key) for key in ("stamp_ns", "starts_ns", "goal"))
+    return ChipPlan(values.reshape(-1, actions), *numbers)
 
 
 def path_message(points: Array, stamp_ns: int) -> Float32MultiArray:

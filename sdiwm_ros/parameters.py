@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.runtime.protocols import BACKENDS
+from sdiwm_model.runtime.protocols import HOST_BACKENDS
 from sdiwm_ros.configuration import read_defaults
 from sdiwm_ros.privileges import CPU_LIST
 from sdiwm_ros.safety import MAX_COMMAND_TIMEOUT
@@ -88,7 +88,7 @@ SEED_LIMIT = 2**31 - 1
 MODEL: dict[str, Specification] = {
     "task": Text("Task whose shipped model is loaded where `model` is empty."),
     "model": Text("Bundle folder (model.json and its files); empty: the one shipped."),
-    "backend": choice("What executes the model.", *BACKENDS),
+    "backend": choice("What executes the model.", *HOST_BACKENDS),
 }
 ROBOT: dict[str, Specification] = {
     "robot": Text("Robot of config/robots, or path of such a file; empty: the task's own."),
@@ -164,7 +164,18 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
     },
     "planner": {
         **MODEL,
-        "mcu_port": Text("Where the back end mcu plans: a serial port; empty: an emulated chip."),
+        **ROBOT,
+        "plan_source": choice(
+            "Who plans: this host, or the chip of node mcu_bridge.", "host", "mcu"
+        ),
+        "mcu_timeout": Number("Silence of the chip after which it does not plan.", 0.01, 1.0, "s"),
+        "mcu_recovery": Number(
+            "How long the chip must have been well before it plans again.", 0.0, 60.0, "s"
+        ),
+        "on_mcu_loss": choice("Who plans while the chip does not; safe: nobody.", "host", "safe"),
+        "latency_compensation": Switch(
+            "Plan from where the arm will be when the command acts; false: from where it was seen."
+        ),
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
         "candidates": Number("Sequences a plan tries; 0: the bundle's.", 0, 8192, whole=True),
         "horizon": Number("Length of a plan; 0: the bundle's.", 0, 100, "model steps", whole=True),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,24 @@ class Goal:
 
     c: Array | None
     instruction: str
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """CRC-32 of the conditioning: what a plan made elsewhere was made for; 0 without one."""
+        return 0 if self.c is None else crc32(self.c.tobytes())
+
+
+@dataclass(frozen=True)
+class ChipPlan:
+    """A microcontroller's plan (H, A) in [-1, 1]; `goal` is the fingerprint of its goal.
+
+    stamp_ns: of the observation behind it. starts_ns: when its first action is to act.
+    """
+
+    actions: Array
+    stamp_ns: int
+    starts_ns: int
+    goal: int
 
 
 @dataclass(frozen=True)

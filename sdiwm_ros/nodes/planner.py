@@ -7,6 +7,7 @@ Callbacks only put values into slots. Planning and publishing have a thread each
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +19,26 @@ from visualization_msgs.msg import MarkerArray
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import write_json
 from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_ros.clock import ClockWatch
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
 from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.evaluation import PLANNER_FILE
+from sdiwm_ros.latency import LatencyCompensation
 from sdiwm_ros.markers import plan_markers
-from sdiwm_ros.messages import command_message, path_message, read_goal, read_latent
+from sdiwm_ros.messages import (
+    command_message,
+    path_message,
+    read_chip_plan,
+    read_goal,
+    read_latent,
+)
 from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker
-from sdiwm_ros.signals import CommandKind, Latent
+from sdiwm_ros.robot import robot_of
+from sdiwm_ros.signals import Command, CommandKind, Latent
+from sdiwm_ros.takeover import Takeover
 
 
 class PlannerNode(ModelNode):
@@ -39,6 +50,8 @@ class PlannerNode(ModelNode):
     def configure(self) -> None:
         super().configure()
         warm_up(self.runtime)
+        self._robot = robot_of(self.given["robot"], self.given["task"])
+        self._robot.check_model(self.given["task"], len(self.runtime.manifest.action_limit))
         self._command = self.create_publisher(Float64MultiArray, "~/command", NEWEST)
         self._path = self.create_publisher(Float32MultiArray, "~/imagined_path", NEWEST)
         self._markers = self.create_publisher(MarkerArray, "~/markers", COMMANDED)
@@ -51,6 +64,11 @@ class PlannerNode(ModelNode):
         ]
         self.create_subscription(Float32MultiArray, "latent", self._on_latent, NEWEST)
         self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
+        if self._compensation is not None:
+            topic = self._robot.command_topic
+            self.create_subscription(Float64MultiArray, topic, self._on_sent, NEWEST)
+        if self._chip is not None:
+            self.create_subscription(Float32MultiArray, "mcu/plan", self._on_chip_plan, NEWEST)
         if self.given["imagined_path_rate"] > 0:
             self.create_timer(1.0 / self.given["imagined_path_rate"], self._imagine)
         for worker in self._workers:
@@ -65,14 +83,29 @@ class PlannerNode(ModelNode):
             model_step=manifest.dt,
         )
         planner = self.runtime.make_planner(self._planner_settings(), parameters["seed"])
+        watch = ClockWatch(self.clock, self.simulated_time)
+        chip = None
+        if parameters["plan_source"] == "mcu":
+            chip = Takeover(parameters["mcu_timeout"], parameters["mcu_recovery"])
+        self._chip = chip
         self._latents: LatestSlot[Latent | Fault] = LatestSlot()
         plans: LatestSlot[Planned | Fault] = LatestSlot()
         limits = np.asarray(manifest.action_limit, dtype=np.float32)
-        self._planning = PlanningLoop(planner, timing, self._latents, plans, self.clock)
-        self._setpoints = SetpointLoop(
-            limits, timing, plans,
-            lambda command: self._command.publish(command_message(command)), self.clock,
+        compensation = None
+        if parameters["latency_compensation"]:
+            compensation = LatencyCompensation(
+                self.runtime, limits, timing.model_step, self._robot.actuation_latency,
+                timing.observation_timeout,
+            )  # fmt: skip
+        self._compensation = compensation
+        self._planning = PlanningLoop(
+            planner, timing, self._latents, plans, self.clock, watch, compensation, chip,
+            stand_in=parameters["on_mcu_loss"] == "host",
         )  # fmt: skip
+        self._setpoints = SetpointLoop(limits, timing, plans, self._send, self.clock, compensation)
+
+    def _send(self, command: Command) -> None:
+        self._command.publish(command_message(command))
 
     def _planner_settings(self) -> PlannerSettings:
         """The bundle's settings, with what the parameters change."""
@@ -91,6 +124,21 @@ class PlannerNode(ModelNode):
             self._latents.put(Fault("the latent is not finite"))
         else:
             self._latents.put(latent)
+
+    def _on_sent(self, message: Float64MultiArray) -> None:
+        """What the guard has let through to the robot."""
+        assert self._compensation is not None
+        if len(message.data) == len(self._robot.joints):
+            self._compensation.sent(np.array(message.data), self.clock())
+
+    def _on_chip_plan(self, message: Float32MultiArray) -> None:
+        try:
+            plan = read_chip_plan(message, len(self._robot.joints))
+        except SdiwmError as error:
+            self._planning.refused_plans += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=1.0)
+            return
+        self._planning.take_chip_plan(plan)
 
     def _on_goal(self, message: Float32MultiArray) -> None:
         try:
@@ -120,12 +168,23 @@ class PlannerNode(ModelNode):
         figures: dict[str, object] = {}
         for name, samples in (("period", period), ("plan", plan), ("latency", latency)):
             figures[f"{name}_p50_ms"], figures[f"{name}_p99_ms"] = samples.percentiles(50, 99)
+        if self._compensation is not None:
+            figures["compensated_ms"] = 1e3 * self._compensation.latency
+        if self._chip is not None:
+            figures |= {
+                "planned_by": "mcu" if self._chip.chip_plans(time.monotonic()) else "host",
+                "mcu_plans": self._setpoints.chip_plans,
+                "mcu_plans_refused": self._planning.refused_plans,
+                "mcu_takeovers": self._chip.takeovers,
+                "mcu_returns": self._chip.returns,
+            }
         return figures | {
             "replans": plan.count,
             "overruns": self._planning.overruns,
             "fallbacks": self._setpoints.counts[CommandKind.FALLBACK],
             "safe_stops": self._setpoints.counts[CommandKind.SAFE],
             "skipped_latents": self._latents.skipped,
+            "clock_jumps": self._planning.clock_jumps,
             "backend": self.runtime.backend,
             "model_hash": self.runtime.manifest.model_hash,
         }
@@ -138,6 +197,12 @@ class PlannerNode(ModelNode):
             return Health(Level.OK, "controlling", self._figures())
         level = Level.WARN if problem.startswith("no goal: waiting") else Level.ERROR
         return Health(level, f"holding still: {problem}", self._figures())
+
+    def warnings(self) -> list[str]:
+        words = super().warnings()
+        if self._chip is None or self._chip.chip_plans(time.monotonic()):
+            return words
+        return ["the microcontroller does not plan: this host does", *words]
 
     def deactivate(self) -> None:
         """Stop both threads, and only then send the safe command."""
