@@ -114,6 +114,7 @@ setup(
             "run = sdiwm_sim.commands.run",
             "imagine = sdiwm_model.commands.imagine",
             "demo = sdiwm_ros.commands.demo",
+            "monitor = sdiwm_ros.commands.monitor",
             "bench = sdiwm_model.commands.bench",
         ],
         "sdiwm.benches": [

@@ -55,6 +55,16 @@ def private_environment() -> dict[str, str]:
     }
 
 
+def joined_environment() -> dict[str, str]:
+    """Environment of who joins a running graph: that of the shell, completed as launch does."""
+    defaults = {
+        "ROS_DOMAIN_ID": "0",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(share_file("config/fastdds.xml")),
+    }
+    return defaults | os.environ
+
+
 def node_command(node: str, parameter_file: Path) -> list[str]:
     """How a node is started: its module, with the parameters of the run."""
     module = f"sdiwm_ros.nodes.{node}"
