@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sdiwm_ros.signals import Array, Latent
 
 REMEMBERED = 64  # commands: a quarter of a second at 250 Hz
+NEGLIGIBLE = 1e-4  # s
 SMOOTHING = 0.02  # weight of the newest measurement of the latency
 
 
@@ -86,10 +87,10 @@ class LatencyCompensation:
     def start(self, latent: Latent, c: Array) -> Start:
         """Where a plan on `latent` has to start."""
         latency = self.latency
+        if latency < NEGLIGIBLE:
+            return Start(latent.z, latent.stamp_ns)
         steps = latency / self._step
         at_ns = latent.stamp_ns + round(latency * 1e9)
-        if steps == 0.0:
-            return Start(latent.z, at_ns)
         whole = -int(-steps // 1)  # the last step may be a fraction
         actions = np.stack(
             [self._mean(latent.stamp_ns, k, min(k + 1, steps)) for k in range(whole)]
@@ -100,15 +101,15 @@ class LatencyCompensation:
 
     def _mean(self, stamp_ns: int, first: float, last: float) -> Array:
         """The mean action (A,) that acts from `first` to `last` model steps after the stamp."""
-        shift = (first * self._step - self._actuation) * 1e9
-        begin, end = stamp_ns + shift, stamp_ns + shift + (last - first) * self._step * 1e9
+        begin = first * self._step - self._actuation  # s after the stamp, by the time of sending
+        end = last * self._step - self._actuation
         total, until = np.zeros(len(self._limit)), end
         for at_ns, action in reversed(self._sent):
-            if at_ns >= until:
-                continue
-            since = max(at_ns, begin)
-            total += (until - since) * action
-            until = since
-            if since <= begin:
+            since = max((at_ns - stamp_ns) * 1e-9, begin)
+            if since < until:
+                total += (until - since) * action
+                until = since
+            if until <= begin:
                 break
-        return np.clip(total / (end - begin), -1.0, 1.0).astype(np.float32)
+        mean = total / (end - begin) if end > begin else total
+        return np.clip(mean, -1.0, 1.0).astype(np.float32)

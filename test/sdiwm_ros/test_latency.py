@@ -65,6 +65,14 @@ def test_every_command_counts_for_as_long_as_it_acts(latency, actuation, command
     assert start.z[0] - Z[0] == pytest.approx(moved, abs=2e-6)
 
 
+@settings(max_examples=200, deadline=None)
+@given(latency=st.floats(0.0, 0.1), at_ms=st.floats(-100, 100))
+def test_a_latent_that_is_moved_on_is_always_finite(latency, at_ms):
+    compensation = make(latency)
+    compensation.sent(np.array([1.0, 1.0]), STAMP + int(at_ms * MS))
+    assert np.isfinite(compensation.start(Latent(Z, STAMP), C).z).all()
+
+
 def test_before_any_command_the_robot_is_taken_to_rest():
     np.testing.assert_allclose(make(0.05).start(Latent(Z, STAMP), C).z, Z)
 
