@@ -76,19 +76,22 @@ def _chosen(names: list[str]) -> "list[Fault]":
 
 def print_table(results: dict[str, Any]) -> None:
     """Print the results for a person."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="sdiwm bench faults", title_justify="left")
+    table = Table(title="sdiwm bench faults", title_justify="left", box=box.SIMPLE_HEAD)
+    table.padding = (0, 1, 0, 0)
     table.add_column("fault", no_wrap=True)
-    for name in ("trials", "detected", "safe", "stale", "recovered", "timeout", "safe after it"):
-        table.add_column(name, justify="right")
+    for name in ("trials", "detected", "safe", "stale", "recovered", "timeout", "safe ≤ ms"):
+        table.add_column(name, justify="right", no_wrap=True)
     for fault, figures in results.items():
         within = figures["safe_within_ms"]
         table.add_row(
             fault.replace("_", " "),
             *(str(figures[key]) for key in COUNTED),
-            f"{figures['timeout_ms']:.0f} ms",
-            "–" if within["max"] is None else f"≤ {within['max']:.0f} ms",
+            f"{figures['timeout_ms']:.0f}",
+            "–" if within["max"] is None else f"{within['max']:.0f}",
         )
     Console().print(table)
+    print("times in ms; safe: at most so long after the fault's own timeout")
