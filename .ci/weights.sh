@@ -80,7 +80,7 @@ for round in "${!episodes[@]}"; do
 done
 final=(--seed "$seed")
 if [ "$goes_on" ]; then
-    final=("${start[@]}" "${final[@]}" --set language_steps=0 vision_steps=0 world_steps=4000)
+    final=("${start[@]}" "${final[@]}" --set language_steps=0 vision_steps=0 world_steps=12000)
 fi
 step "$out/run/model.json" train --data "${data[@]}" "${final[@]}" --out "$out/run"
 step "$out/bundle/model.json" export --model "$out/run" --out "$out/bundle"

@@ -88,7 +88,7 @@ def test_a_last_model_may_go_on_from_the_last_round(recipe, tmp_path):
     _, commands = recipe("cartpole", seed=1)
     assert commands[-2] == (
         "train --data round-1/data round-2/data round-3/data round-4/data --init round-3/run "
-        "--seed 1 --set language_steps=0 vision_steps=0 world_steps=4000 --out run"
+        "--seed 1 --set language_steps=0 vision_steps=0 world_steps=12000 --out run"
     )
     done, commands = recipe("cartpole", seed=2, EPISODES=str(tmp_path / "out" / "cartpole" / "1"))
     assert (done.returncode, commands) == (2, [])
