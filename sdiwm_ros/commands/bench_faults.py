@@ -81,7 +81,7 @@ def print_table(results: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title="sdiwm bench faults", title_justify="left", box=box.SIMPLE_HEAD)
-    table.padding = (0, 1, 0, 0)
+    table.padding = 0
     table.add_column("fault", no_wrap=True)
     for name in ("trials", "detected", "safe", "stale", "recovered", "timeout", "safe ≤ ms"):
         table.add_column(name, justify="right", no_wrap=True)
