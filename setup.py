@@ -96,12 +96,13 @@ setup(
     entry_points={
         "console_scripts": [
             "sdiwm = sdiwm_model.cli:main",
-            "simulator_node = sdiwm_ros.nodes.simulator:main",
-            "observer_node = sdiwm_ros.nodes.observer:main",
-            "language_goal_node = sdiwm_ros.nodes.language_goal:main",
-            "planner_node = sdiwm_ros.nodes.planner:main",
-            "guard_node = sdiwm_ros.nodes.guard:main",
-            "recorder_node = sdiwm_ros.nodes.recorder:main",
+            "simulator_node = sdiwm_ros.start:simulator",
+            "observer_node = sdiwm_ros.start:observer",
+            "language_goal_node = sdiwm_ros.start:language_goal",
+            "planner_node = sdiwm_ros.start:planner",
+            "guard_node = sdiwm_ros.start:guard",
+            "mcu_bridge_node = sdiwm_ros.start:mcu_bridge",
+            "recorder_node = sdiwm_ros.start:recorder",
         ],
         "sdiwm.commands": [
             "doctor = sdiwm_model.commands.doctor",

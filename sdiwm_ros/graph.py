@@ -66,9 +66,9 @@ def joined_environment() -> dict[str, str]:
 
 
 def node_command(node: str, parameter_file: Path) -> list[str]:
-    """How a node is started: its module, with the parameters of the run."""
-    module = f"sdiwm_ros.nodes.{node}"
-    return [sys.executable, "-m", module, "--ros-args", "--params-file", str(parameter_file)]
+    """How a node is started, with the parameters of the run."""
+    command = [sys.executable, "-m", "sdiwm_ros.start", node]
+    return [*command, "--ros-args", "--params-file", str(parameter_file)]
 
 
 class Graph:

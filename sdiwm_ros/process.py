@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -67,6 +68,10 @@ IDLE_WAIT = 0.1  # s: how long a signal may go unnoticed
 EXPECTED = (SdiwmError, ImportError, OSError)  # what a person can put right
 UNCONFIGURED, INACTIVE, ACTIVE = "unconfigured", "inactive", "active"
 FINALIZED = "finalized"
+
+
+class Interrupted(BaseException):
+    """A signal came while the node was configured at start-up: nothing moves yet."""
 
 
 class ManagedNode(LifecycleNode):
@@ -140,11 +145,10 @@ class ManagedNode(LifecycleNode):
         """True when the node has ended by itself or was shut down."""
         return self.failure is not None or self._lifecycle == FINALIZED
 
-    def start(self) -> None:
-        """Configure and activate, as a lifecycle manager would; raises what prevents it."""
-        for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() is not TransitionCallbackReturn.SUCCESS:
-                raise self.refusal or RuntimeError(f"{self.kind} did not start")
+    def require(self, trigger: Callable[[], TransitionCallbackReturn]) -> None:
+        """Make a transition, as a lifecycle manager would; raises what prevents it."""
+        if trigger() is not TransitionCallbackReturn.SUCCESS:
+            raise self.refusal or RuntimeError(f"{self.kind} did not start")
 
     def end(self) -> None:
         """Walk down to finalized from wherever the node is."""
@@ -208,6 +212,9 @@ class ManagedNode(LifecycleNode):
         before = {id(entity) for entity in self._entities()}
         try:
             hook()
+        except Interrupted:
+            self._lifecycle = FINALIZED
+            raise
         except Exception as error:  # rclpy would swallow it
             self.refusal = error
             self._destroy(e for e in self._entities() if id(e) not in before)
@@ -293,13 +300,17 @@ def _spin(node: ManagedNode, stop: _StopSignal) -> None:
     executor.add_node(node)
     try:
         if node.given["autostart"]:
-            node.start()
+            with stop.interrupting():
+                node.require(node.trigger_configure)
+            node.require(node.trigger_activate)
         while not (stop.received or node.finished):
             wait = node.idle_for() if node.active else IDLE_WAIT
             if wait > 0:
                 executor.spin_once(timeout_sec=min(wait, IDLE_WAIT))
             if node.active:
                 node.tick()
+    except Interrupted:
+        return
     finally:
         node.end()
         executor.shutdown(timeout_sec=0.5)
@@ -315,8 +326,20 @@ class _StopSignal:
 
     def __init__(self) -> None:
         self.received = False
+        self._interrupts = False
         for number in self.NUMBERS:
             signal.signal(number, self._note)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Within, a signal does not wait for the loop: it raises `Interrupted`."""
+        if self.received:
+            raise Interrupted
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
 
     def end(self) -> None:
         """Ignore further signals: Ctrl-C reaches a node twice, from the terminal and from launch,
@@ -327,3 +350,6 @@ class _StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
+        if self._interrupts:
+            self._interrupts = False
+            raise Interrupted

@@ -14,7 +14,7 @@ def scripted_command(node, parameter_file):
 
     command = node_command(node, parameter_file)
     module = command.index("-m")
-    return [*command[:module], str(SCRIPT), node, *command[module + 2 :]]
+    return [*command[:module], str(SCRIPT), node, *command[module + 3 :]]
 
 
 @pytest.fixture
