@@ -48,7 +48,8 @@ class ControlTiming:
 class Planned:
     """A plan (H, A) in [-1, 1], the observation behind it and the number of its goal.
 
-    starts_ns: when its first action is to act. by_chip: the microcontroller planned.
+    starts_ns: when its first action is to act. by_chip: the microcontroller planned. number: how
+    many plans this host had made with it.
     """
 
     actions: Array
@@ -56,6 +57,7 @@ class Planned:
     goal: int
     starts_ns: int
     by_chip: bool = False
+    number: int = 0
 
     @cached_property
     def digest(self) -> int:
@@ -205,7 +207,7 @@ class PlanningLoop:
         if not np.isfinite(plan.actions).all():
             self._last = None
             return Fault("the plan is not finite")
-        self._last = Planned(plan.actions, latent, goal, start.at_ns)
+        self._last = Planned(plan.actions, latent, goal, start.at_ns, number=self.plan_ms.count)
         return self._last
 
     def _warm_start(self, starts_ns: int, goal: int) -> Array | None:
@@ -300,7 +302,7 @@ class SetpointLoop:
             self._stop(verdict.reason)
             return
         self._publish(Command(verdict.velocity, planned.latent.stamp_ns, kind, planned.goal,
-                              planned.digest))  # fmt: skip
+                              planned.digest, planned.number))  # fmt: skip
         self.problem = ""
         now = time.monotonic()
         if self._sent_at is not None:

@@ -13,6 +13,7 @@ dimension labels, after the vector's own dimensions:
                  a chip's plans: CRC-32 of the goal's vector
     starts_ns    a chip's plans: when their first action is to act
     plan         commands: CRC-32 of the plan that they come from; 0: of none
+    number       commands: how many plans the planner had made with that one
     image_ns     latents: when the picture was taken; 0: unknown
     instruction  goals: the sentence; an empty vector says that it was refused
 
@@ -167,6 +168,7 @@ def command_message(command: Command) -> Float64MultiArray:
         kind=command.kind.value,
         goal=str(command.goal),
         plan=str(command.plan),
+        number=str(command.number),
     )
     message.data = array("d", np.asarray(command.velocity, np.float64).tobytes())
     return message
@@ -183,7 +185,9 @@ def read_command(message: Float64MultiArray) -> Command:
     except ValueError:
         raise SdiwmError(f"command: unknown kind '{labels.get('kind')}' in the layout.") from None
     stamp, goal = _integer(labels, "stamp_ns"), _integer(labels, "goal")
-    return Command(velocity, stamp, kind, goal, _integer({"plan": "0"} | labels, "plan"))
+    origin = {"plan": "0", "number": "0"} | labels
+    plan, number = _integer(origin, "plan"), _integer(origin, "number")
+    return Command(velocity, stamp, kind, goal, plan, number)
 
 
 def _floats(values: Array, name: str, **labels: str) -> Float32MultiArray:

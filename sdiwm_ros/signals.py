@@ -68,7 +68,8 @@ class ChipPlan:
 class Command:
     """Joint velocities (A,) in rad/s; `goal` counts the goals the planner had been given.
 
-    plan: CRC-32 of the whole plan's actions, by which two plans are told apart; 0: there is none.
+    plan: CRC-32 of the whole plan's actions, by which two plans are told apart; number: how many
+    plans the planner had made with it; 0 for both: of no plan.
     """
 
     velocity: NDArray[np.float64]
@@ -76,6 +77,7 @@ class Command:
     kind: CommandKind
     goal: int
     plan: int = 0
+    number: int = 0
 
 
 def now_ns() -> int:
