@@ -6,7 +6,7 @@ they arrive on the controller's topic.
     injected ──timeout──▶ by then the fault must be noticed ─▶ stopping ─▶ cleared ─▶ recovered
 
 A fault either **stops** the robot: from some command on all are `hold` or `safe`, no joint gets
-faster, and the last one is at rest. Or it **is survived**: actions go on without a gap.
+faster, and the last one is at rest. Or it **is survived**: fresh plans go on without a gap.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Trial:
         """Seconds from the fault's own timeout until the robot was safe; None: it never was.
 
         Safe is the first command of a stop. Where the fault is to be survived: the longest time
-        without an action.
+        without a fresh plan.
         """
         if self.answer is Answer.SURVIVE:
             return max(0.0, self._longest_gap() - self.timeout)
@@ -122,8 +122,8 @@ class Trial:
         return slower and not held[-1].any()
 
     def _longest_gap(self) -> float:
-        actions = [c.at for c in self.during if c.is_action]
-        return float(np.diff([self.injected, *actions, self.cleared]).max())
+        plans = [c.at for c in self.during if c.kind is CommandKind.PLAN]
+        return float(np.diff([self.injected, *plans, self.cleared]).max())
 
 
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:

@@ -60,8 +60,9 @@ def test_an_action_of_an_observation_out_of_time_is_stale_even_after_the_fault(a
     assert trial(commands, answer).stale_actions == 1
 
 
-def test_a_fault_that_is_survived_is_measured_by_the_longest_silence():
+def test_a_fault_that_is_survived_is_measured_by_the_longest_time_without_a_fresh_plan():
     gap = [heard(at, PLAN) for at in (*range(0, 200, 4), *range(450, 650, 4))]
+    gap += [heard(at, FALLBACK) for at in range(200, 450, 4)]
     survived = trial(gap, Answer.SURVIVE, timeout=0.0)
     assert survived.safe_after == pytest.approx(0.254, abs=1e-6)
     assert not survived.safe
