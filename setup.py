@@ -31,6 +31,8 @@ ROS = [
     "ros-std-srvs",
     "ros-sensor-msgs",
     "ros-diagnostic-msgs",
+    "ros-lifecycle-msgs",
+    "ros-rosgraph-msgs",
     "ros-visualization-msgs",
     "pyyaml",
     "rich",

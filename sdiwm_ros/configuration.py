@@ -11,7 +11,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.share import share_file
 
 NODES = ("simulator", "observer", "language_goal", "planner", "guard")
-OPTIONAL_NODES = ("recorder",)
+OPTIONAL_NODES = ("recorder", "mcu_bridge")
 EVERY_NODE = "/**"  # ROS 2's own word for it in parameter files
 
 

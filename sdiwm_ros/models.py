@@ -45,18 +45,15 @@ class ModelWatch:
 
 
 def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
-    """Load what the parameters `model`, `task`, `backend` and `mcu_port` name.
+    """Load what the parameters `model`, `task` and `backend` name.
 
     Raises:
         SdiwmError: unknown task or back end; missing, damaged or foreign bundle.
     """
     from sdiwm_model.runtime.load import load_runtime
 
-    runtime = load_runtime(
-        bundle_folder(parameters["model"], parameters["task"]),
-        parameters["backend"],
-        port=parameters.get("mcu_port") or None,
-    )
+    folder = bundle_folder(parameters["model"], parameters["task"])
+    runtime = load_runtime(folder, parameters["backend"])
     check_carried(runtime.manifest)
     return runtime
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -204,6 +205,19 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         ),
         "dry_run": Switch("Send nothing to the controller; what would be sent: ~/would_send."),
     },
+    "mcu_bridge": {
+        **MODEL,
+        **ROBOT,
+        "port": Text("Serial port; sil: the firmware here; empty or pil:BOARD: an emulated chip."),
+        "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
+        "candidates": Number("Sequences a plan tries; 0: what fits.", 0, 8192, whole=True),
+        "horizon": Number("Length of a plan; 0: what fits.", 0, 100, "model steps", whole=True),
+        "link_timeout": Number("How long one answer may take.", 0.005, 60.0, "s"),
+        "observation_timeout": Number(
+            "Age after which an observation is not planned on.", 0.01, MAX_COMMAND_TIMEOUT, "s"
+        ),
+        "latency_compensation": Switch("As of the planner."),
+    },
     "recorder": {
         "record_to": Text("Folder for bags; each activation makes bag-000, bag-001, … there."),
         "topics": Text("Topics recorded, with spaces between; empty: the namespace's."),
@@ -217,6 +231,16 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
 def specifications_of(kind: str) -> dict[str, Specification]:
     """Every parameter of a kind of node, by name."""
     return COMMON | PARAMETERS[kind]
+
+
+def misspelt(node: Node, kind: str) -> list[str]:
+    """Parameters that were given to the node but that it does not have: rcl ignores them."""
+    known = specifications_of(kind)
+    return [
+        f"parameter '{name}' is not known and ignored: did you mean '{near[0]}'?"
+        for name in node._parameter_overrides
+        if name not in known and (near := get_close_matches(name, known, n=1))
+    ]
 
 
 def declare(node: Node, kind: str) -> dict[str, Any]:

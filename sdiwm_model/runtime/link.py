@@ -7,6 +7,7 @@ of them: handshake, sequence numbers, timeouts, repetition, reconnection, statis
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 BAUD = 921_600
 LONGEST_FRAME = 4096
+KEPT_TRIPS = 4096  # of the newest round trips
 WAKING = {"kNoHandshake", "kNoGoal", "kNoSettings", "kStopped"}  # cured by a new handshake
 
 
@@ -111,7 +113,7 @@ class LinkStatistics:
     damaged: int = 0  # frames that came damaged
     unexpected: int = 0  # whole frames that answer nothing that was asked
     went_safe: int = 0  # times the chip reported that this side was silent for too long
-    round_trip_ms: list[float] = field(default_factory=list)
+    round_trip_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TRIPS))
 
 
 class Link:

@@ -52,6 +52,50 @@ WITH_PRIOR = {"candidates": 16, "horizon": 12, "iterations": 1}
 WITHOUT_PRIOR = {"candidates": MAX_CANDIDATES, "horizon": MAX_HORIZON, "iterations": 1}
 
 
+class Microcontroller:
+    """A chip that plans: its link, and what firmware it must run.
+
+    Args:
+        contents: of the firmware, as `Contents.of_bundle` says.
+        port: see `McuRuntime`.
+        timeout_s: for one answer; None: as a chip or an emulator needs.
+
+    Raises:
+        SdiwmError: no chip, no answer, or firmware of another model or protocol.
+    """
+
+    def __init__(self, contents: Contents, port: str, timeout_s: float | None = None) -> None:
+        self.contents, self.port = contents, port
+        self.model = contents.model
+        if timeout_s is None:
+            slow = is_emulated(port) or port == ON_HOST
+            timeout_s = EMULATED_TIMEOUT_S if slow else TIMEOUT_S
+        codec = Codec(contents.wire_sizes)
+        self.link = Link(self._open_line, codec, contents.hash_bytes, timeout_s)
+        weakref.finalize(self, self.link.close)
+        atexit.register(self.link.close)
+
+    def make_planner(self, settings: PlannerSettings, seed: int) -> McuPlanner:
+        """MPPI in integers on the chip: the same bits as on every other target."""
+        return McuPlanner(self, settings, seed)
+
+    def seconds(self, ticks: int, cycles: float) -> float:
+        """Ticks of the chip -> seconds; `cycles` for each instruction where it is emulated."""
+        board = BOARDS.get(self.link.board)
+        if board is None:
+            return ticks / float(self.link.identity["ticks_per_second"])
+        return board.seconds(ticks, cycles)
+
+    def _open_line(self) -> Line:
+        if self.port == ON_HOST:
+            self._folder = tempfile.TemporaryDirectory(prefix="sdiwm-sil-")
+            return HostLine(build_link(self.contents, Path(self._folder.name), FAST))
+        if not is_emulated(self.port):
+            return SerialLine(self.port)
+        board = emulated_board(self.port)
+        return Emulator(board, build_firmware(self.contents, board))
+
+
 class McuRuntime(OnnxRuntime):
     """See runtime.protocols.Runtime. Latents are the integer engine's, as floats.
 
@@ -70,25 +114,13 @@ class McuRuntime(OnnxRuntime):
     def __init__(
         self, folder: Path, text_encoder: str | Path | None = None, port: str = EMULATED
     ) -> None:
-        self.port = port
         super().__init__(folder, text_encoder)
-        if self.manifest.sizes.dynamics_kind != "gru":
-            raise SdiwmError(
-                f"{folder}: the back end 'mcu' runs a GRU, and this model's dynamics is a "
-                f"{self.manifest.sizes.dynamics_kind}: choose the back end 'onnx' or 'torch'."
-            )
+        check_dynamics(folder, self.manifest)
         self.manifest = replace(self.manifest, planner=fitting(self.manifest))
         self.contents = Contents.of_bundle(folder)
         self.model = self.contents.model
-        slow = is_emulated(port) or port == ON_HOST
-        self.link = Link(
-            self._open_line,
-            Codec(self.contents.wire_sizes),
-            self.contents.hash_bytes,
-            EMULATED_TIMEOUT_S if slow else TIMEOUT_S,
-        )
-        weakref.finalize(self, self.link.close)
-        atexit.register(self.link.close)
+        self.chip = Microcontroller(self.contents, port)
+        self.link = self.chip.link
 
     def fuse(self, features: Array, proprio: Array) -> Array:
         """features (frames * E,), proprio (P,) -> z (Z,)."""
@@ -105,32 +137,16 @@ class McuRuntime(OnnxRuntime):
         board = BOARDS.get(self.link.board)
         cycles = board.encoder_cycles if board else 0.0
         return McuObserver(
-            self.link, self.model, self.manifest, lambda ticks: self.seconds(ticks, cycles)
+            self.link, self.model, self.manifest, lambda ticks: self.chip.seconds(ticks, cycles)
         )
 
-    def seconds(self, ticks: int, cycles: float) -> float:
-        """Ticks of the chip -> seconds; `cycles` for each instruction where it is emulated."""
-        board = BOARDS.get(self.link.board)
-        if board is None:
-            return ticks / float(self.link.identity["ticks_per_second"])
-        return board.seconds(ticks, cycles)
-
     def make_planner(self, settings: PlannerSettings, seed: int) -> Planner:
-        """MPPI in integers on the chip: the same bits as on every other target."""
-        return McuPlanner(self, settings, seed)
+        """See `Microcontroller.make_planner`."""
+        return self.chip.make_planner(settings, seed)
 
     def close(self) -> None:
         """Give the chip up, and stop it where it is emulated."""
         self.link.close()
-
-    def _open_line(self) -> Line:
-        if self.port == ON_HOST:
-            self._folder = tempfile.TemporaryDirectory(prefix="sdiwm-sil-")
-            return HostLine(build_link(self.contents, Path(self._folder.name), FAST))
-        if not is_emulated(self.port):
-            return SerialLine(self.port)
-        board = emulated_board(self.port)
-        return Emulator(board, build_firmware(self.contents, board))
 
 
 class McuPlanner:
@@ -140,14 +156,12 @@ class McuPlanner:
     at 480 MHz, an estimate. A real chip counts cycles.
     """
 
-    def __init__(self, runtime: McuRuntime, settings: PlannerSettings, seed: int) -> None:
+    def __init__(self, chip: Microcontroller, settings: PlannerSettings, seed: int) -> None:
         self.settings = settings
-        self._link = runtime.link
-        self._model = runtime.model
-        self._runtime = runtime
-        board = BOARDS.get(runtime.link.board)
+        self._chip, self._link, self._model = chip, chip.link, chip.model
+        board = BOARDS.get(chip.link.board)
         self._cycles = board.plan_cycles if board else 0.0
-        self.integers = planner_integers(runtime.model, settings, seed)
+        self.integers = planner_integers(chip.model, settings, seed)
         for name in ("candidates", "horizon"):
             asked, most = getattr(settings, name), int(self._link.identity[name])
             if asked > most:
@@ -155,8 +169,8 @@ class McuPlanner:
                     f"planner.{name} is {asked}: this firmware takes {most} at most; choose less, "
                     f"as in `--set {name}={most}`."
                 )
-        self._shape = (settings.horizon, runtime.model.action)
-        self._most_moves = int(self._link.identity["horizon"]) * runtime.model.action
+        self._shape = (settings.horizon, chip.model.action)
+        self._most_moves = int(self._link.identity["horizon"]) * chip.model.action
 
     def plan(self, z: Array, c: Array, warm_start: Array | None = None) -> Plan:
         """z (Z,), c (C,), warm_start (H, A) or None (the prior's sequence, or zeros) -> Plan.
@@ -181,7 +195,7 @@ class McuPlanner:
         count = self._shape[0] * self._shape[1]
         actions = np.array(answer["mean"][:count], np.int16).reshape(self._shape)
         cost = answer["cost"] * float(self._model.goal.cost_unit)
-        seconds = self._runtime.seconds(answer["ticks"], self._cycles)
+        seconds = self._chip.seconds(answer["ticks"], self._cycles)
         return Plan(actions_from_int16(actions), cost, seconds)
 
     def _ask(self, goal: bytes, request: dict[str, Any]) -> dict[str, Any]:
@@ -206,6 +220,20 @@ class McuPlanner:
         self._link.ask("SetSettings", {"word": np.frombuffer(bytes(plain), "<i4")})
         self._link.ask("SetGoal", {"word": np.frombuffer(goal, "<u4")})
         self._link.told = told
+
+
+def check_dynamics(folder: Path, manifest: Manifest) -> None:
+    """Refuse a bundle that no microcontroller runs.
+
+    Raises:
+        SdiwmError: its dynamics is no GRU.
+    """
+    kind = manifest.sizes.dynamics_kind
+    if kind != "gru":
+        raise SdiwmError(
+            f"{folder}: the back end 'mcu' runs a GRU, and this model's dynamics is a {kind}: "
+            "choose the back end 'onnx' or 'torch'."
+        )
 
 
 def fitting(manifest: Manifest) -> PlannerSettings:
