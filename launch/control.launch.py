@@ -18,33 +18,34 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from sdiwm_ros.configuration import NODES, read_parameters
+from sdiwm_ros.configuration import NODES, OPTIONAL_NODES, read_parameters
 
 PACKAGE = "sdiwm_ros"
-MODEL_NODES = ("observer", "language_goal", "planner")
-RECORDER = "recorder"
+MODEL_NODES = ("observer", "language_goal", "planner", "mcu_bridge")
+ROBOT_NODES = ("observer", "planner", "guard", "mcu_bridge")
+EVERY_NODE = (*NODES, *OPTIONAL_NODES)
 
 # argument: (nodes whose parameter of that name it sets, type, description); later ones win
 ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
-    "task": (NODES, str, "simulated task, and whose shipped model is loaded"),
-    "robot": (("observer", "guard"), str, "robot of config/robots, or the path of such a file"),
+    "task": ((*NODES, "mcu_bridge"), str, "simulated task, and whose shipped model is loaded"),
+    "robot": (ROBOT_NODES, str, "robot of config/robots, or the path of such a file"),
     "backend": (MODEL_NODES, str, "what executes the model: torch, onnx or native"),
-    "planner_backend": (("planner",), str, "the same for the planner alone, as in mcu"),
-    "mcu_port": (("planner",), str, "serial port of the microcontroller, for planner_backend:=mcu"),
+    "planner_backend": (("planner",), str, "the same for the planner alone"),
     "model": (MODEL_NODES, str, "bundle folder, instead of the one shipped for the task"),
     "instruction": (("simulator",), str, "said at the start of every episode, in words"),
     "headless": (("simulator",), bool, "true: no window; false: MuJoCo's viewer"),
     "episodes": (("simulator",), int, "episodes until the arm rests; 0: until interrupted"),
-    "seed": (("simulator", "planner"), int, "of the episodes and of the planner"),
+    "seed": (("simulator", "planner", "mcu_bridge"), int, "of the episodes and of the planner"),
     "record_to": (("simulator", "planner"), str, "folder for figures of the run"),
     "dry_run": (("guard",), bool, "true: nothing is sent to the controller"),
-    "autostart": ((*NODES, RECORDER), bool, "false: nodes wait for a lifecycle manager"),
-    "use_sim_time": ((*NODES, RECORDER), bool, "true: the simulator's clock is everybody's"),
+    "autostart": (EVERY_NODE, bool, "false: nodes wait for a lifecycle manager"),
+    "use_sim_time": (EVERY_NODE, bool, "true: the simulator's clock is everybody's"),
 }
 # what is started, and under which name
 SELECTION: dict[str, tuple[str, str]] = {
     "namespace": ("", "of every node and topic, for more than one robot on a host"),
     "simulator": ("true", "false: a real robot or another simulator is there"),
+    "mcu": ("", "what plans instead of this host: a serial port, sil or pil (empty: this host)"),
     "record": ("", "folder for bags of everything that is said (empty: none)"),
 }
 
@@ -77,9 +78,13 @@ def make_nodes(context: LaunchContext) -> list[Node]:
     config = Path(LaunchConfiguration("config").perform(context))
     changes = read_arguments(context)
     nodes = list(NODES if parse("simulator", given["simulator"], bool) else NODES[1:])
+    if given["mcu"]:
+        nodes.append("mcu_bridge")
+        changes["mcu_bridge"]["port"] = given["mcu"]
+        changes["planner"]["plan_source"] = "mcu"
     if given["record"]:
-        nodes.append(RECORDER)
-        changes[RECORDER]["record_to"] = given["record"]
+        nodes.append("recorder")
+        changes["recorder"]["record_to"] = given["record"]
     return [
         Node(
             package=PACKAGE,
@@ -97,7 +102,7 @@ def make_nodes(context: LaunchContext) -> list[Node]:
 
 def read_arguments(context: LaunchContext) -> dict[str, dict[str, Any]]:
     """The parameters of every node that the arguments set."""
-    changes: dict[str, dict[str, Any]] = {node: {} for node in (*NODES, RECORDER)}
+    changes: dict[str, dict[str, Any]] = {node: {} for node in EVERY_NODE}
     for name, (nodes, kind, _) in ARGUMENTS.items():
         text = LaunchConfiguration(name).perform(context)
         if text:

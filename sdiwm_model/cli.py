@@ -50,6 +50,8 @@ EXTRA_OF_PACKAGE = {
     "std_msgs": "ros",
     "sensor_msgs": "ros",
     "diagnostic_msgs": "ros",
+    "lifecycle_msgs": "ros",
+    "rosgraph_msgs": "ros",
     "visualization_msgs": "ros",
     "yaml": "ros",
 }

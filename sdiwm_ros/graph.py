@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,21 +24,50 @@ from sdiwm_ros.configuration import EVERY_NODE, NODES, read_defaults
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
+RESERVED = 4  # domains that are held for graphs which still start
+
+_reserved: deque[socket.socket] = deque()
 
 
 def free_domain() -> int:
-    """A ROS domain (1 to 100) whose discovery port nobody on this host listens on."""
+    """A ROS domain (1 to 100) that nobody on this host uses or, by this function, is about to."""
     domains = list(range(1, 101))
     random.SystemRandom().shuffle(domains)
     for domain in domains:
-        # Port mapping of DDSI-RTPS 2.5, section 9.6.1: 7400 + 250 * domain.
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain))
-            except OSError:
-                continue
+        mark = _reserve(domain)
+        if mark is not None:
+            _reserved.append(mark)
+            if len(_reserved) > RESERVED:
+                _reserved.popleft().close()
             return domain
     raise SdiwmError("every ROS domain from 1 to 100 is in use on this host; end some graphs.")
+
+
+def _reserve(domain: int) -> socket.socket | None:
+    """A socket that marks the domain as taken; None where it is.
+
+    Port mapping of DDSI-RTPS 2.5, section 9.6.1: a domain has 250 ports; participant p listens on
+    10 + 2 p, and below 10 only 0 and 1 are used. Nodes take seconds to listen: until then, the mark
+    tells others.
+    """
+    first = 7400 + 250 * domain
+    for participant in range(8):
+        probe = _bound(first + 10 + 2 * participant)
+        if probe is None:
+            return None
+        probe.close()
+    return _bound(first + 5)
+
+
+def _bound(port: int) -> socket.socket | None:
+    """A socket that listens on `port`; None where another one does."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        probe.bind(("", port))
+    except OSError:
+        probe.close()
+        return None
+    return probe
 
 
 def private_environment() -> dict[str, str]:

@@ -42,7 +42,7 @@ from sdiwm_model.cli import explain  # noqa: E402
 from sdiwm_model.errors import SdiwmError  # noqa: E402
 from sdiwm_ros.diagnostics import DiagnosticsPublisher, Health, Level  # noqa: E402
 from sdiwm_ros.graph import ERROR_MARK  # noqa: E402
-from sdiwm_ros.parameters import declare, refusal, specifications_of  # noqa: E402
+from sdiwm_ros.parameters import declare, misspelt, refusal, specifications_of  # noqa: E402
 from sdiwm_ros.privileges import lock_memory, pin, schedule  # noqa: E402
 from sdiwm_ros.realtime import quiet_collector  # noqa: E402
 
@@ -96,6 +96,8 @@ class ManagedNode(LifecycleNode):
         self._lifecycle = UNCONFIGURED
         self._made: dict[str, list[Any]] = {}
         self.diagnostics = DiagnosticsPublisher(self, self._health, self.clock)
+        for sentence in misspelt(self, kind):
+            self.get_logger().warning(sentence)
 
     def configure(self) -> None:
         """Load what is needed and make publishers; SdiwmError where that is not possible."""

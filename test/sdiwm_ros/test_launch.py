@@ -111,10 +111,22 @@ def test_an_argument_of_the_wrong_type_is_refused_in_words(control, wrong):
         make_nodes(control, **wrong)
 
 
-def test_the_planner_alone_can_run_on_a_microcontroller(control, monkeypatch):
-    nodes = described(
-        control, monkeypatch, backend="onnx", planner_backend="mcu", mcu_port="/dev/ttyACM0"
-    )
-    changed = {"backend": "mcu", "mcu_port": "/dev/ttyACM0"}
+def test_the_planner_alone_can_have_another_back_end(control, monkeypatch):
+    nodes = described(control, monkeypatch, backend="onnx", planner_backend="native")
     assert nodes["observer"]["parameters"]["backend"] == "onnx"
-    assert changed.items() <= nodes["planner"]["parameters"].items()
+    assert nodes["planner"]["parameters"]["backend"] == "native"
+
+
+def test_a_microcontroller_plans_where_one_is_named(control, monkeypatch):
+    nodes = described(control, monkeypatch, mcu="/dev/ttyACM0")
+    assert nodes["mcu_bridge"]["parameters"]["port"] == "/dev/ttyACM0"
+    assert nodes["planner"]["parameters"]["plan_source"] == "mcu"
+    assert "mcu_bridge" not in described(control, monkeypatch)
+
+
+def test_what_concerns_several_nodes_reaches_every_node_that_has_it(control):
+    from sdiwm_ros.parameters import PARAMETERS
+
+    for name in ("task", "model", "robot", "backend"):
+        nodes = control.ARGUMENTS[name][0]
+        assert set(nodes) == {node for node in PARAMETERS if name in PARAMETERS[node]}, name

@@ -80,6 +80,15 @@ def test_a_node_that_cannot_be_configured_says_why_and_can_be_put_right(scripted
         assert "deactivate and clean up" in refused.reason
 
 
+def test_a_misspelt_parameter_is_told_at_the_start(scripted, tmp_path):
+    environment = private_environment()
+    given = {"observer": {"image_timout": 0.1}}
+    with Graph(given, environment, tmp_path, ["observer"]), Operator(environment) as operator:
+        assert operator.state_of("observer") == "active"
+    log = (tmp_path / "observer.log").read_text()
+    assert "'image_timout' is not known and ignored: did you mean 'image_timeout'?" in log
+
+
 def test_nonsense_set_on_a_running_node_is_refused_in_words_and_counted(scripted, until, tmp_path):
     environment = private_environment()
     with Graph({}, environment, tmp_path, ["observer"]), Operator(environment) as operator:

@@ -1,0 +1,48 @@
+"""Graphs on one host never share a ROS domain by accident."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy")
+from sdiwm_model.errors import SdiwmError
+from sdiwm_ros import graph
+
+LISTEN = """
+import rclpy
+rclpy.init()
+node = rclpy.create_node("listener")
+print("up", flush=True)
+input()
+"""
+
+
+def test_a_domain_in_which_a_node_listens_is_not_free():
+    environment = graph.private_environment()
+    domain = int(environment["ROS_DOMAIN_ID"])
+    graph._reserved.pop().close()
+    listener = subprocess.Popen(
+        [sys.executable, "-c", LISTEN], env=environment, stdin=-1, stdout=-1, text=True
+    )
+    try:
+        assert listener.stdout.readline() == "up\n"
+        assert domain not in {graph.free_domain() for _ in range(300)}
+    finally:
+        listener.communicate("\n")
+
+
+def test_a_domain_given_to_a_graph_that_still_starts_is_not_given_again():
+    code = "from sdiwm_ros.graph import free_domain; print(free_domain(), flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+    try:
+        domain = int(other.stdout.readline())
+        assert domain not in {graph.free_domain() for _ in range(300)}
+    finally:
+        other.communicate("\n")
+
+
+def test_where_every_domain_is_taken_it_is_said(monkeypatch):
+    monkeypatch.setattr(graph, "_bound", lambda port: None)
+    with pytest.raises(SdiwmError, match="every ROS domain"):
+        graph.free_domain()
