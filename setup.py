@@ -118,6 +118,7 @@ setup(
             "imagine = sdiwm_model.commands.imagine",
             "demo = sdiwm_ros.commands.demo",
             "monitor = sdiwm_ros.commands.monitor",
+            "replay = sdiwm_ros.commands.replay",
             "bench = sdiwm_model.commands.bench",
         ],
         "sdiwm.benches": [
