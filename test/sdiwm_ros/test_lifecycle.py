@@ -63,7 +63,7 @@ def test_a_node_that_waits_for_a_manager_goes_where_it_is_asked_and_back(scripte
                 assert operator.state_of("observer") == state
         until(operator, lambda: operator.health_of("observer").message == "unconfigured")
         assert operator.ask("observer", "shutdown")
-        assert graph.wait("observer") == 0
+        assert graph.wait("observer", 20) == 0
 
 
 def test_a_node_that_cannot_be_configured_says_why_and_can_be_put_right(scripted, until, tmp_path):
@@ -115,7 +115,7 @@ def test_a_signal_ends_a_node_in_any_state_with_status_0_and_leaves_no_trace(
         assert operator.state_of("language_goal") == "active"
         for node in nodes:
             graph.signal(node, number)
-            assert graph.wait(node) == 0
+            assert graph.wait(node, 20) == 0
         until(operator, lambda: operator.nodes() == {"monitor"})
 
 
