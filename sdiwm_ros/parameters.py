@@ -212,7 +212,9 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
         "candidates": Number("Sequences a plan tries; 0: what fits.", 0, 8192, whole=True),
         "horizon": Number("Length of a plan; 0: what fits.", 0, 100, "model steps", whole=True),
-        "link_timeout": Number("How long one answer may take.", 0.005, 60.0, "s"),
+        "link_timeout": Number(
+            "How long one answer may take; of an emulated chip 2 s at least.", 0.005, 60.0, "s"
+        ),
         "observation_timeout": Number(
             "Age after which an observation is not planned on.", 0.01, MAX_COMMAND_TIMEOUT, "s"
         ),

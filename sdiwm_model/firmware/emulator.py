@@ -12,6 +12,7 @@ the processor is awake, so differences of the board's `ticks` are instruction co
 
 from __future__ import annotations
 
+import os
 import select
 import shutil
 import signal
@@ -62,7 +63,7 @@ class Emulator:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 (nothing here holds a lock)
+            preexec_fn=_be_a_humble_child,  # noqa: PLW1509 (nothing here holds a lock)
         )
         theirs.close()
 
@@ -122,9 +123,15 @@ class Emulator:
         return f"The emulator of {self.board.name} has ended ({reason})."
 
 
-def _die_with_parent() -> None:
-    """On Linux, the kernel stops QEMU when the process that started it ends in whatever way."""
+def _be_a_humble_child() -> None:
+    """On Linux, the kernel stops QEMU when the thread that started it ends in whatever way.
+
+    Started by a real-time thread, QEMU runs behind all else that is real-time: it takes a whole
+    core, and would starve the loop that waits for it.
+    """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

@@ -17,7 +17,7 @@ from std_msgs.msg import Float32MultiArray, Float64MultiArray
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.firmware.program import Contents
 from sdiwm_model.planning.protocols import PlannerSettings
-from sdiwm_model.runtime.mcu import EMULATED, Microcontroller, check_dynamics, fitting
+from sdiwm_model.runtime.mcu import EMULATED, Microcontroller, check_dynamics, fitting, is_emulated
 from sdiwm_model.shipped import bundle_folder
 from sdiwm_ros.chip import ChipPlanner
 from sdiwm_ros.clock import ClockWatch
@@ -31,6 +31,8 @@ from sdiwm_ros.process import LATCHED, NEWEST, run_node
 from sdiwm_ros.realtime import LatestSlot, Samples, Worker
 from sdiwm_ros.robot import robot_of
 from sdiwm_ros.signals import ChipPlan, Latent
+
+EMULATED_TIMEOUT = 2.0  # s for an answer at least: an emulator runs when this host has time for it
 
 
 class McuBridgeNode(ModelNode):
@@ -85,9 +87,10 @@ class McuBridgeNode(ModelNode):
         return replace(fitting(self.runtime.manifest), **changed)
 
     def _connect(self) -> Microcontroller:
-        return Microcontroller(
-            self._contents, self.given["port"] or EMULATED, self.given["link_timeout"]
-        )
+        port, timeout = self.given["port"] or EMULATED, self.given["link_timeout"]
+        if is_emulated(port):
+            timeout = max(timeout, EMULATED_TIMEOUT)
+        return Microcontroller(self._contents, port, timeout)
 
     def _step(self) -> None:
         """Plan on the newest latent and publish."""
