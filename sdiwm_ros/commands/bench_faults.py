@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sdiwm_model.errors import SdiwmError
 
 if TYPE_CHECKING:
-    from sdiwm_ros.faults.catalogue import Fault
+    from sdiwm_ros.faults.cases import Fault
 
 COUNTED = ("trials", "detected", "safe", "stale_actions_after_safe", "recovered")
 HELP = "faults injected into the running graph: detected, safe in time, recovered"

@@ -40,7 +40,8 @@ PHASE = 0.1  # s at most, drawn at random, from moving to injection
 @dataclass(frozen=True)
 class BedSettings:
     """Which graph: task and model, `chip`: plans come from a microcontroller on a line that can
-    fail, `simulated`: the clock is the simulator's, and can jump.
+    fail, and `stand_in`: from this host when it does; `simulated`: the clock is the simulator's,
+    and can jump.
     """
 
     task: str
@@ -48,6 +49,7 @@ class BedSettings:
     seed: int
     folder: Path
     chip: bool = False
+    stand_in: bool = True
     simulated: bool = False
 
 
@@ -132,6 +134,7 @@ class Bed:
         nodes["simulator"] = {"task": settings.task, "seed": settings.seed}
         if settings.chip:
             nodes["planner"]["plan_source"] = "mcu"
+            nodes["planner"]["on_mcu_loss"] = "host" if settings.stand_in else "safe"
             nodes["mcu_bridge"] = {**model, "port": str(self._port)}
         if settings.simulated:
             nodes["simulator"]["publish_clock"] = True

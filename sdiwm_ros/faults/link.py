@@ -14,16 +14,17 @@ import threading
 import time
 import tty
 from collections import deque
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+PRIORITY = 20  # SCHED_FIFO where permitted: a real chip shares its processor with nobody
 WAKE = 0.005  # s between looks at what is due
 CHIP_TICK_MS = 10  # that the chip's clock may lag while nothing comes
 DELAY = 0.4  # s each way of a delayed line
-GARBLED_BYTES = 0.05  # share of the bytes of a garbled line that come out wrong
 
 
 class LineFault(Enum):
@@ -46,6 +47,7 @@ class FaultyChip:
 
     def __init__(self, program: Path, port: Path, seed: int) -> None:
         self.fault = LineFault.NONE
+        self.garbled = 0.05  # share of the bytes that come out wrong on a garbled line
         self._program, self._port = program, port
         self._random = np.random.default_rng(seed)
         self._pending: deque[tuple[float, bool, bytes]] = deque()
@@ -102,6 +104,8 @@ class FaultyChip:
         self._chip = subprocess.Popen(
             [self._program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
+        with suppress(OSError):  # not permitted here: a chip that is late now and then
+            os.sched_setscheduler(self._chip.pid, os.SCHED_FIFO, os.sched_param(PRIORITY))
         self._ticked = time.monotonic()
 
     def _end_chip(self) -> None:
@@ -140,7 +144,7 @@ class FaultyChip:
             return
         if self.fault is LineFault.GARBLED:
             garbled = np.frombuffer(data, np.uint8).copy()
-            wrong = self._random.random(len(garbled)) < GARBLED_BYTES
+            wrong = self._random.random(len(garbled)) < self.garbled
             garbled[wrong] ^= self._random.integers(1, 256, int(wrong.sum()), np.uint8)
             data = garbled.tobytes()
         due = now + (DELAY if self.fault is LineFault.DELAYED else 0.0)

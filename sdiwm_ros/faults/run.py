@@ -10,7 +10,7 @@ import numpy as np
 
 from sdiwm_ros.configuration import read_defaults
 from sdiwm_ros.faults.bed import Bed, BedSettings
-from sdiwm_ros.faults.catalogue import Fault
+from sdiwm_ros.faults.cases import Fault
 from sdiwm_ros.faults.measure import Trial
 
 DWELL = 0.3  # s that a fault lasts after its own timeout, at least: time to slow down and rest

@@ -8,7 +8,8 @@ pytest.importorskip("mujoco")
 from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.commands import bench_faults
 from sdiwm_ros.faults.bed import BedSettings
-from sdiwm_ros.faults.catalogue import BEDS, Case, Fault
+from sdiwm_ros.faults.cases import Case, Fault
+from sdiwm_ros.faults.catalogue import BEDS
 from sdiwm_ros.faults.measure import Answer
 from sdiwm_ros.faults.run import Runner
 
