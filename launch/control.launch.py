@@ -30,7 +30,6 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
     "task": ((*NODES, "mcu_bridge"), str, "simulated task, and whose shipped model is loaded"),
     "robot": (ROBOT_NODES, str, "robot of config/robots, or the path of such a file"),
     "backend": (MODEL_NODES, str, "what executes the model: torch, onnx or native"),
-    "planner_backend": (("planner",), str, "the same for the planner alone"),
     "model": (MODEL_NODES, str, "bundle folder, instead of the one shipped for the task"),
     "instruction": (("simulator",), str, "said at the start of every episode, in words"),
     "headless": (("simulator",), bool, "true: no window; false: MuJoCo's viewer"),
@@ -45,6 +44,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
 SELECTION: dict[str, tuple[str, str]] = {
     "namespace": ("", "of every node and topic, for more than one robot on a host"),
     "simulator": ("true", "false: a real robot or another simulator is there"),
+    "planner_backend": ("", "backend of the planner alone; mcu: an emulated chip plans"),
     "mcu": ("", "what plans instead of this host: a serial port, sil or pil (empty: this host)"),
     "record": ("", "folder for bags of everything that is said (empty: none)"),
 }
@@ -78,6 +78,10 @@ def make_nodes(context: LaunchContext) -> list[Node]:
     config = Path(LaunchConfiguration("config").perform(context))
     changes = read_arguments(context)
     nodes = list(NODES if parse("simulator", given["simulator"], bool) else NODES[1:])
+    if given["planner_backend"] == "mcu":
+        given["mcu"] = given["mcu"] or "pil"
+    elif given["planner_backend"]:
+        changes["planner"]["backend"] = given["planner_backend"]
     if given["mcu"]:
         nodes.append("mcu_bridge")
         changes["mcu_bridge"]["port"] = given["mcu"]

@@ -124,6 +124,13 @@ def test_a_microcontroller_plans_where_one_is_named(control, monkeypatch):
     assert "mcu_bridge" not in described(control, monkeypatch)
 
 
+def test_a_planner_whose_back_end_is_a_microcontroller_has_an_emulated_one(control, monkeypatch):
+    nodes = described(control, monkeypatch, backend="onnx", planner_backend="mcu")
+    assert nodes["mcu_bridge"]["parameters"]["port"] == "pil"
+    planner = nodes["planner"]["parameters"]
+    assert (planner["plan_source"], planner["backend"]) == ("mcu", "onnx")
+
+
 def test_what_concerns_several_nodes_reaches_every_node_that_has_it(control):
     from sdiwm_ros.parameters import PARAMETERS
 
