@@ -12,7 +12,7 @@ import numpy as np
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
-from sdiwm_ros.configuration import read_defaults
+from sdiwm_ros.configuration import NODES, read_defaults
 from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.host import HostWatch
@@ -24,6 +24,7 @@ GLANCE = 0.1  # s between looks at the processes
 ROOM = 10.0  # minutes of a record, at least
 MOVING_AFTER = 0.4  # s into an episode the arm is well under way
 LANGUAGE = "language_goal"
+BRIDGE = "mcu_bridge"
 MODEL_NODES = ("observer", LANGUAGE, "planner")
 
 
@@ -48,11 +49,25 @@ class TrialSettings:
         """Minutes that the records have room for."""
         return max(ROOM, 1.5 * self.duration / 60.0)
 
+    @property
+    def on_chip(self) -> bool:
+        """Whether an emulated microcontroller plans."""
+        return self.backend == "mcu"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The processes of the run."""
+        return (*NODES, BRIDGE) if self.on_chip else NODES
+
     def parameters(self) -> dict[str, dict[str, Any]]:
         """The changes to config/control.yaml."""
-        shared = {"task": self.task, "model": self.model, "backend": self.backend}
+        host = "native" if self.on_chip else self.backend
+        shared = {"task": self.task, "model": self.model, "backend": host}
         nodes: dict[str, dict[str, Any]] = {node: dict(shared) for node in MODEL_NODES}
         nodes["planner"] |= {"seed": self.seed, "record_to": str(self.folder)}
+        if self.on_chip:
+            nodes["planner"]["plan_source"] = "mcu"
+            nodes[BRIDGE] = {**shared, "seed": self.seed}
         nodes["guard"] = {"task": self.task}
         nodes["simulator"] = {
             "task": self.task,
@@ -81,7 +96,7 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
     environment = private_environment()
     period = float(read_defaults("planner")["period"])
     published: list[int] = []
-    graph = Graph(settings.parameters(), environment, settings.folder)
+    graph = Graph(settings.parameters(), environment, settings.folder, settings.nodes)
     with graph, Monitor(environment) as monitor:
         _await_start(graph, monitor)
         started = time.monotonic()

@@ -24,7 +24,7 @@ HELP = "the ROS 2 graph in real time: rates, latency, overruns, success"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--backend", default="native", help="torch, onnx or native")
+    parser.add_argument("--backend", default="native", help="torch, onnx, native, or mcu: emulated")
     parser.add_argument("--model", default="", metavar="FOLDER", help="another bundle")
     parser.add_argument(
         "--duration", type=float, default=60.0, metavar="S", help="seconds measured for each seed"
