@@ -40,6 +40,8 @@ from sdiwm_ros.robot import robot_of
 from sdiwm_ros.signals import Command, CommandKind, Latent
 from sdiwm_ros.takeover import Takeover
 
+SAYING = 0.1  # s between diagnostics that tell of a change
+
 
 class PlannerNode(ModelNode):
     """Holds the arm still whenever it has no goal, no fresh observation or a refused one."""
@@ -62,6 +64,7 @@ class PlannerNode(ModelNode):
             Worker("planning", self._planning.step, self._on_death),
             Worker("setpoints", self._setpoints.step, self._on_death),
         ]
+        self._said, self._said_at = (False, False), 0.0
         self.create_subscription(Float32MultiArray, "latent", self._on_latent, NEWEST)
         self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
         if self._compensation is not None:
@@ -103,6 +106,15 @@ class PlannerNode(ModelNode):
             stand_in=parameters["on_mcu_loss"] == "host",
         )  # fmt: skip
         self._setpoints = SetpointLoop(limits, timing, plans, self._send, self.clock, compensation)
+
+    def tick(self) -> None:
+        """Say at once that the arm is stopped or moves again, and that another one plans."""
+        now = time.monotonic()
+        chip_plans = self._chip is not None and self._chip.chip_plans(now)
+        state = bool(self._setpoints.problem), chip_plans
+        if state != self._said and now - self._said_at > SAYING:
+            self._said, self._said_at = state, now
+            self.diagnostics.publish()
 
     def _send(self, command: Command) -> None:
         self._command.publish(command_message(command))
