@@ -75,4 +75,4 @@ def _add(builder: Builder, node: onnx.NodeProto) -> None:
     elif node.op_type in HANDLERS:
         HANDLERS[node.op_type](builder, node)
     else:
-        builder.onnx.refuse(node, "is not supported; doc/compiler.md lists the operators that are")
+        builder.onnx.refuse(node, "is not supported; doc/how-to/compile-onnx.md lists the operators that are")
