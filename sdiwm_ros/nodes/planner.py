@@ -212,7 +212,7 @@ class PlannerNode(ModelNode):
 
     def warnings(self) -> list[str]:
         words = super().warnings()
-        if self._chip is None or self._chip.chip_plans(time.monotonic()):
+        if not self.active or self._chip is None or self._chip.chip_plans(time.monotonic()):
             return words
         return ["the microcontroller does not plan: this host does", *words]
 
