@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
 from sdiwm_model.errors import SdiwmError
+from sdiwm_ros.configuration import read_defaults
 from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.evaluation import figures, reaction_ms, read_measured
 from sdiwm_ros.graph import Graph, private_environment
@@ -61,7 +62,9 @@ def test_the_loop_keeps_real_time_and_answers_observations(scripted, until, tmp_
     graph = Graph(recorded(tmp_path, episodes=1), environment, tmp_path)
     with graph, Monitor(environment) as monitor:
         until(monitor, lambda: monitor.episodes)
-    results = figures([read_measured(tmp_path)])
+    measured = read_measured(tmp_path)
+    assert measured.run.header["physics_dt"] == 1 / read_defaults("simulator")["physics_rate"]
+    results = figures([measured])
     assert results["real_time_factor"] == pytest.approx(1.0, abs=0.02)
     assert results["replan_hz"] > 100
     assert results["setpoint_hz"] >= results["replan_hz"]
