@@ -75,4 +75,5 @@ def _add(builder: Builder, node: onnx.NodeProto) -> None:
     elif node.op_type in HANDLERS:
         HANDLERS[node.op_type](builder, node)
     else:
-        builder.onnx.refuse(node, "is not supported; doc/how-to/compile-onnx.md lists the operators that are")
+        page = "doc/how-to/compile-onnx.md"
+        builder.onnx.refuse(node, f"is not supported; {page} lists the operators that are")
