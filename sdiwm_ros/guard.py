@@ -113,9 +113,9 @@ class Guard:
     def clock_jumps(self) -> int:
         return self._watch.jumps
 
-    def on_joints(self, position: Vector, now: float) -> None:
-        """position (J,) of the robot's joints, finite; as of now."""
-        self._position, self._position_at = position, now
+    def on_joints(self, position: Vector, at: float) -> None:
+        """position (J,) of the robot's joints, finite, and when it was received."""
+        self._position, self._position_at = position, at
 
     def on_command(self, command: Command, now: float) -> None:
         """Check a command; send it, within the limits, or slow down."""

@@ -6,6 +6,7 @@ known. The model's own dynamics says where to; the plan then starts there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class LatencyCompensation:
         model_step: seconds of a step of the dynamics.
         actuation: seconds from sending a command until it acts.
         longest: seconds that a latent is moved on at most.
+        hear: calls `sent` for what has gone to the robot since; called when that is needed.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class LatencyCompensation:
         model_step: float,
         actuation: float,
         longest: float,
+        hear: Callable[[], None],
     ) -> None:
         self._runtime = runtime
         self._limit = np.asarray(action_limit, dtype=np.float64)
         self._step, self._actuation, self._longest = model_step, actuation, longest
+        self._hear = hear
         self._sent: tuple[tuple[int, NDArray[np.float64]], ...] = ()
         self._answer: float | None = None
 
@@ -89,6 +93,7 @@ class LatencyCompensation:
         latency = self.latency
         if latency < NEGLIGIBLE:
             return Start(latent.z, latent.stamp_ns)
+        self._hear()
         steps = latency / self._step
         at_ns = latent.stamp_ns + round(latency * 1e9)
         whole = -int(-steps // 1)  # the last step may be a fraction

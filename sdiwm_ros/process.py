@@ -64,6 +64,11 @@ COMMANDED = QoSProfile(
 )
 """For what must arrive but is not kept for latecomers."""
 
+RECENT = QoSProfile(
+    reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=64
+)
+"""For data of which the last quarter of a second is looked at."""
+
 IDLE_WAIT = 0.1  # s: how long a signal may go unnoticed
 EXPECTED = (SdiwmError, ImportError, OSError)  # what a person can put right
 UNCONFIGURED, INACTIVE, ACTIVE = "unconfigured", "inactive", "active"

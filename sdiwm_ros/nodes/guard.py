@@ -20,6 +20,7 @@ from sdiwm_ros.clock import ClockWatch
 from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.guard import RAMP, EmergencyStop, Guard, GuardTiming, Mode
 from sdiwm_ros.messages import command_message, read_command
+from sdiwm_ros.polling import PolledTopic
 from sdiwm_ros.process import COMMANDED, NEWEST, ManagedNode, run_node
 from sdiwm_ros.realtime import Samples
 from sdiwm_ros.robot import JointReader, robot_of
@@ -55,9 +56,8 @@ class GuardNode(ManagedNode):
         self._guard = Guard(self._robot, timing, self._send, self.clock, watch, self._emergency)
         self._received: tuple[Command | None, Float64MultiArray | None] = None, None
         self._joint_problem = ""
-        self.create_subscription(
-            JointState, self._robot.joint_states_topic, self._on_joints, NEWEST
-        )
+        topic = self._robot.joint_states_topic
+        self._sensed = PolledTopic(self, JointState, topic, NEWEST, self._on_joints)
         self.create_subscription(Float64MultiArray, INPUT, self._on_command, NEWEST)
 
     def deactivate(self) -> None:
@@ -70,6 +70,8 @@ class GuardNode(ManagedNode):
 
     def tick(self) -> None:
         now = time.monotonic()
+        if self._guard.due(now) <= 0:
+            self._sensed.take()
         self._guard.tick(now)
         state = (self._guard.mode, self._guard.problem)
         if state != self._said and now - self._said_at > SAYING:
@@ -88,13 +90,14 @@ class GuardNode(ManagedNode):
         except SdiwmError as error:
             self._guard.refuse(str(error), began)
             return
+        self._sensed.take()
         self._received = command, message
         self._guard.on_command(command, began)
         if command.kind is CommandKind.PLAN:
             self._delay_ms.add((self.clock() - command.stamp_ns) * 1e-6)
             self._own_ms.add((time.monotonic() - began) * 1e3)
 
-    def _on_joints(self, message: JointState) -> None:
+    def _on_joints(self, message: JointState, age: float) -> None:
         try:
             proprio = self._joints.read(message.name, message.position, message.velocity)
         except SdiwmError as error:
@@ -105,7 +108,7 @@ class GuardNode(ManagedNode):
             self._joint_problem = "joint state: a position is not finite"
             return
         self._joint_problem = ""
-        self._guard.on_joints(position, time.monotonic())
+        self._guard.on_joints(position, time.monotonic() - age)
 
     def _on_button(self, message: Bool) -> None:
         self._emergency.press(message.data)

@@ -27,7 +27,8 @@ from sdiwm_ros.latency import LatencyCompensation
 from sdiwm_ros.messages import chip_plan_message, read_goal, read_latent
 from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime
-from sdiwm_ros.process import LATCHED, NEWEST, run_node
+from sdiwm_ros.polling import PolledTopic
+from sdiwm_ros.process import LATCHED, NEWEST, RECENT, run_node
 from sdiwm_ros.realtime import LatestSlot, Samples, Worker
 from sdiwm_ros.robot import robot_of
 from sdiwm_ros.signals import ChipPlan, Latent
@@ -62,7 +63,7 @@ class McuBridgeNode(ModelNode):
         self.create_subscription(Float32MultiArray, "latent", self._on_latent, NEWEST)
         self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
         topic = self._robot.command_topic
-        self.create_subscription(Float64MultiArray, topic, self._on_sent, NEWEST)
+        self._sent = PolledTopic(self, Float64MultiArray, topic, RECENT, self._on_sent)
         self._worker.start()
 
     def _build_loop(self) -> None:
@@ -74,6 +75,7 @@ class McuBridgeNode(ModelNode):
             manifest.dt,
             self._robot.actuation_latency,
             timeout,
+            lambda: self._sent.take(),
         )
         compensation = self._compensation if self.given["latency_compensation"] else None
         watch = ClockWatch(self.clock, self.simulated_time)
@@ -127,9 +129,9 @@ class McuBridgeNode(ModelNode):
             return
         self._goal = self._planning.set_goal(goal), goal.fingerprint
 
-    def _on_sent(self, message: Float64MultiArray) -> None:
+    def _on_sent(self, message: Float64MultiArray, age: float) -> None:
         if len(message.data) == len(self._robot.joints):
-            self._compensation.sent(np.array(message.data), self.clock())
+            self._compensation.sent(np.array(message.data), self.clock() - round(age * 1e9))
 
     def _on_death(self, error: Exception) -> None:
         self.fail(SdiwmError(f"mcu_bridge: the loop ended: {type(error).__name__}: {error}"))

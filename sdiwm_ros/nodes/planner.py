@@ -34,7 +34,8 @@ from sdiwm_ros.messages import (
 )
 from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
-from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, run_node
+from sdiwm_ros.polling import PolledTopic
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, RECENT, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker
 from sdiwm_ros.robot import robot_of
 from sdiwm_ros.signals import Command, CommandKind, Latent
@@ -69,7 +70,7 @@ class PlannerNode(ModelNode):
         self.create_subscription(Float32MultiArray, "goal", self._on_goal, LATCHED)
         if self._compensation is not None:
             topic = self._robot.command_topic
-            self.create_subscription(Float64MultiArray, topic, self._on_sent, NEWEST)
+            self._sent = PolledTopic(self, Float64MultiArray, topic, RECENT, self._on_sent)
         if self._chip is not None:
             self.create_subscription(Float32MultiArray, "mcu/plan", self._on_chip_plan, NEWEST)
         if self.given["imagined_path_rate"] > 0:
@@ -98,7 +99,7 @@ class PlannerNode(ModelNode):
         if parameters["latency_compensation"]:
             compensation = LatencyCompensation(
                 self.runtime, limits, timing.model_step, self._robot.actuation_latency,
-                timing.observation_timeout,
+                timing.observation_timeout, lambda: self._sent.take(),
             )  # fmt: skip
         self._compensation = compensation
         self._planning = PlanningLoop(
@@ -137,11 +138,11 @@ class PlannerNode(ModelNode):
         else:
             self._latents.put(latent)
 
-    def _on_sent(self, message: Float64MultiArray) -> None:
+    def _on_sent(self, message: Float64MultiArray, age: float) -> None:
         """What the guard has let through to the robot."""
         assert self._compensation is not None
         if len(message.data) == len(self._robot.joints):
-            self._compensation.sent(np.array(message.data), self.clock())
+            self._compensation.sent(np.array(message.data), self.clock() - round(age * 1e9))
 
     def _on_chip_plan(self, message: Float32MultiArray) -> None:
         try:

@@ -241,7 +241,7 @@ class Drift:
 
 
 def make_compensation(seconds, actuation=0.0):
-    compensation = LatencyCompensation(Drift(), LIMITS, 0.04, actuation, 0.1)
+    compensation = LatencyCompensation(Drift(), LIMITS, 0.04, actuation, 0.1, lambda: None)
     compensation.answered(seconds)
     return compensation
 

@@ -20,7 +20,7 @@ class Integrator:
 
 
 def make(latency, actuation=0.0):
-    compensation = LatencyCompensation(Integrator(), LIMIT, STEP, actuation, 0.1)
+    compensation = LatencyCompensation(Integrator(), LIMIT, STEP, actuation, 0.1, lambda: None)
     compensation.answered(latency - actuation)
     return compensation
 
