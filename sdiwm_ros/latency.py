@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sdiwm_ros.signals import Array, Latent
 
 REMEMBERED = 64  # commands: a quarter of a second at 250 Hz
-NEGLIGIBLE = 1e-4  # s
+NEGLIGIBLE = 1e-3  # s: the robot moves no further than its sensors err
 SMOOTHING = 0.02  # weight of the newest measurement of the latency
 
 

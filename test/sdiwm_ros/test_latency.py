@@ -46,7 +46,7 @@ def test_the_latent_moves_on_by_the_latency_with_the_command_in_force(latency):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    latency=st.floats(0.001, 0.1),
+    latency=st.floats(0.002, 0.1),
     actuation=st.floats(-0.004, 0.02),
     commands=st.lists(st.tuples(st.integers(-60, 90), st.floats(-2, 2)), max_size=30),
 )
