@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from std_msgs.msg import Float64MultiArray
 
 from sdiwm_ros.faults.injector import Transform
 from sdiwm_ros.messages import command_message, read_command, stamp_of, time_message
-from sdiwm_ros.signals import Command
 
 
 def dropped(message: bytes) -> None:
@@ -119,8 +119,7 @@ def command_of_other_time(shift_ns: int) -> Transform:
 
     def transform(message: bytes) -> bytes:
         command = read_command(deserialize_message(message, Float64MultiArray))
-        stamp = max(1, command.stamp_ns + shift_ns)
-        other = Command(command.velocity, stamp, command.kind, command.goal)
+        other = replace(command, stamp_ns=max(1, command.stamp_ns + shift_ns))
         return bytes(serialize_message(command_message(other)))
 
     return transform
