@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 
 import mujoco
@@ -29,9 +30,11 @@ class Viewer:
             raise SdiwmError("headless is false but there is no display: set headless to true")
         import mujoco.viewer
 
+        before = set(threading.enumerate())
         self._window = mujoco.viewer.launch_passive(
             task.model, task.data, show_left_ui=False, show_right_ui=False
         )
+        self._threads = set(threading.enumerate()) - before
 
     def refresh(self) -> None:
         """Show the task's present state."""
@@ -39,5 +42,9 @@ class Viewer:
             self._window.sync()
 
     def close(self) -> None:
-        """Close the window."""
+        """Close the window, and wait for what draws it: GLFW ends with the process, which would
+        crash a thread that still draws.
+        """
         self._window.close()
+        for thread in self._threads:
+            thread.join(timeout=5.0)

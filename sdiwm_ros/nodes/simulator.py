@@ -191,16 +191,19 @@ class SimulatorNode(ManagedNode):
             self._report(ended)
             self._since_picture = float("inf")  # the new layout must be seen at once
         if self._since_picture >= self._task.camera_period - 1e-9:
-            picture = image_message(self._task.render(self._size), stamp, "camera")
-            self._image.publish(picture)
-            costs, state = self._task.goal_costs(), self._task.state()
-            self._goal_cost.publish(measured_message("goal_cost", costs, stamp))
-            self._world_state.publish(measured_message("state", state, stamp))
-            if self._viewer is not None:
-                self._viewer.refresh()
-            fresh = self._since_picture == float("inf")
-            self._since_picture = 0.0 if fresh else self._since_picture - self._task.camera_period
+            self._show(stamp)
         self._deadlines.advance()
+
+    def _show(self, stamp: int) -> None:
+        """Publish a picture, and with it what no sensor tells."""
+        self._image.publish(image_message(self._task.render(self._size), stamp, "camera"))
+        costs, state = self._task.goal_costs(), self._task.state()
+        self._goal_cost.publish(measured_message("goal_cost", costs, stamp))
+        self._world_state.publish(measured_message("state", state, stamp))
+        if self._viewer is not None:
+            self._viewer.refresh()
+        fresh = self._since_picture == float("inf")
+        self._since_picture = 0.0 if fresh else self._since_picture - self._task.camera_period
 
     def _action(self) -> np.ndarray:
         """The commanded velocity as an action (A,) in [-1, 1]; rest where commands ceased."""

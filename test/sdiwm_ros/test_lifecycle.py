@@ -10,7 +10,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
-from sdiwm_ros.diagnostics import Level
+from sdiwm_ros.diagnostics import PERIOD, Level
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.monitor import Monitor
 
@@ -119,7 +119,9 @@ def test_a_signal_ends_a_node_in_any_state_with_status_0_and_leaves_no_trace(
         until(operator, lambda: operator.nodes() == {"monitor"})
 
 
-def test_a_model_replaced_while_it_runs_is_told_within_2_s(scripted, until, tmp_path):
+def test_a_model_replaced_while_it_runs_is_told_with_the_next_diagnostics(
+    scripted, until, tmp_path
+):
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     (bundle / "model.json").write_text("the first")
@@ -128,5 +130,6 @@ def test_a_model_replaced_while_it_runs_is_told_within_2_s(scripted, until, tmp_
     with Graph(given, environment, tmp_path, ["observer"]), Monitor(environment) as monitor:
         until(monitor, lambda: "waiting" in monitor.health_of("observer").message)
         (bundle / "model.json").write_text("the second")
-        until(monitor, lambda: "was replaced" in monitor.health_of("observer").message, 2.0)
+        until(monitor, lambda: "was replaced" in monitor.health_of("observer").message)
         assert monitor.health_of("observer").level is Level.WARN
+    assert PERIOD <= 1.0  # s: so within 2 s, whatever the host does
