@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
@@ -21,7 +23,7 @@ from sdiwm_ros.diagnostics import Health, Level
 from sdiwm_ros.guard import RAMP, EmergencyStop, Guard, GuardTiming, Mode
 from sdiwm_ros.messages import command_message, read_command
 from sdiwm_ros.polling import PolledTopic
-from sdiwm_ros.process import COMMANDED, NEWEST, ManagedNode, run_node
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, ManagedNode, run_node
 from sdiwm_ros.realtime import Samples
 from sdiwm_ros.robot import JointReader, robot_of
 from sdiwm_ros.signals import Command, CommandKind
@@ -46,7 +48,12 @@ class GuardNode(ManagedNode):
         self.diagnostics.hardware = self._robot.name
         topic = "~/would_send" if self.given["dry_run"] else self._robot.command_topic
         self._command = self.create_publisher(Float64MultiArray, topic, NEWEST)
-        self.create_subscription(Bool, "emergency_stop", self._on_button, COMMANDED)
+        # A latched button is heard by a guard that is started after it was pressed; the second
+        # subscription hears those that do not latch.
+        expected = SubscriptionEventCallbacks(incompatible_qos=lambda _: None)
+        listen = partial(self.create_subscription, Bool, "emergency_stop", self._on_button)
+        listen(LATCHED, event_callbacks=expected)
+        listen(COMMANDED)
         self.create_service(Trigger, "~/emergency_stop", self._on_emergency)
         self.create_service(Trigger, "~/reset", self._on_reset)
 

@@ -17,7 +17,7 @@ from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.messages import command_message, joint_state_message, read_command
 from sdiwm_ros.monitor import Monitor
-from sdiwm_ros.process import COMMANDED, NEWEST
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST
 from sdiwm_ros.robot import load_robot
 from sdiwm_ros.signals import Command, CommandKind, now_ns
 
@@ -95,6 +95,17 @@ def test_an_emergency_stop_by_button_or_by_service_holds_until_it_is_reset(robot
     robot.spin(0.2)
     assert robot.is_safe()
     assert robot.health_of("guard").level is Level.ERROR
+
+
+def test_a_button_that_was_pressed_before_the_guard_was_there_is_heard(tmp_path, until):
+    environment = private_environment()
+    with Robot(environment) as robot:
+        latched = robot._node.create_publisher(Bool, "emergency_stop", LATCHED)
+        latched.publish(Bool(data=True))
+        with Graph({}, environment, tmp_path, ["guard"]):
+            until(robot, lambda: "pressed" in robot.health_of("guard").message)
+            robot.spin(0.3)
+            assert not any(command.velocity.any() for command in robot.heard)
 
 
 def test_an_emergency_stop_outlives_deactivation(robot, until):
