@@ -9,6 +9,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
 from rosgraph_msgs.msg import Clock
 
+from sdiwm_ros.configuration import NODES
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.monitor import Monitor
 from sdiwm_ros.process import NEWEST
@@ -23,8 +24,8 @@ def recorded(folder, **simulator):
     return {"simulator": record | {"instruction": MOVING} | simulator, "planner": record}
 
 
-def is_simulating(monitor):
-    return monitor.health_of("simulator").message == "simulating"
+def is_simulating(monitor, full_name="simulator"):
+    return full_name in monitor.health and monitor.health[full_name].message == "simulating"
 
 
 def test_two_robots_on_one_host_do_not_hear_each_other(scripted, until, tmp_path):
@@ -36,8 +37,8 @@ def test_two_robots_on_one_host_do_not_hear_each_other(scripted, until, tmp_path
               namespace="/right"),
         Monitor(environment, "/left") as monitor,
     ):  # fmt: skip
-        until(monitor, lambda: is_simulating(monitor))
-        until(monitor, lambda: monitor.health["right/simulator"].message == "simulating", 30)
+        until(monitor, lambda: is_simulating(monitor, "left/simulator"))
+        until(monitor, lambda: is_simulating(monitor, "right/simulator"))
         assert set(monitor.instructions) == {MOVING}
     # The scripted model moves the first joint forwards for red and backwards for green.
     assert (load_run(left).actions[:, 0] >= 0).all()
@@ -51,7 +52,7 @@ def test_with_simulated_time_the_whole_graph_lives_on_the_simulators_clock(
 ):
     environment = private_environment()
     given = recorded(tmp_path, publish_clock=True)
-    for node in ("simulator", "observer", "language_goal", "planner"):
+    for node in NODES:
         given[node] = given.get(node, {}) | {"use_sim_time": True}
     with Graph(given, environment, tmp_path), Monitor(environment) as monitor:
         ticks = []
