@@ -1,5 +1,6 @@
 """The reference in doc/ says what the nodes do: it is compared with running nodes."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
+from sdiwm_model.share import share_file
 from sdiwm_ros import reference
 from sdiwm_ros.configuration import NODES, OPTIONAL_NODES
 from sdiwm_ros.graph import Graph, private_environment
@@ -113,3 +115,13 @@ def test_every_link_between_pages_leads_somewhere():
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert not broken
+
+
+def test_the_foxglove_layout_shows_topics_that_the_nodes_offer():
+    layout = json.loads(share_file("config/foxglove.json").read_text())
+    offered = {row[1] for rows in documented().values() for row in rows if row[0] == "out"}
+    shown = set(re.findall(r'"(/[a-z_/]+)', json.dumps(layout["configById"])))
+    assert shown
+    assert shown <= offered
+    panels = set(re.findall(r'"([A-Za-z0-9]+![a-z]+)"', json.dumps(layout["layout"])))
+    assert panels == set(layout["configById"])
