@@ -347,6 +347,8 @@ class _StopSignal:
             yield
         finally:
             self._interrupts = False
+        if self.received:  # an import may have swallowed the exception
+            raise Interrupted
 
     def end(self) -> None:
         """Ignore further signals: Ctrl-C reaches a node twice, from the terminal and from launch,
