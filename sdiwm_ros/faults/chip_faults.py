@@ -64,13 +64,14 @@ def mcu_timeout() -> float:
 
 
 CHIP = "the chip plans again"
+RECOVERY = 20.0  # s: a handshake is tried once a second, then the chip must be well for a while
 CHIP_FAULTS = (
-    Fault("mcu_link_cut", Answer.SURVIVE, link_cut, 8.0, CHIP),
-    Fault("mcu_link_garbled", Answer.SURVIVE, link_garbled, 8.0, CHIP),
-    Fault("mcu_link_delayed", Answer.SURVIVE, link_delayed, 8.0, CHIP),
-    Fault("mcu_reset", Answer.SURVIVE, chip_reset, 8.0, CHIP),
+    Fault("mcu_link_cut", Answer.SURVIVE, link_cut, RECOVERY, CHIP),
+    Fault("mcu_link_garbled", Answer.SURVIVE, link_garbled, RECOVERY, CHIP),
+    Fault("mcu_link_delayed", Answer.SURVIVE, link_delayed, RECOVERY, CHIP),
+    Fault("mcu_reset", Answer.SURVIVE, chip_reset, RECOVERY, CHIP),
 )
 """On a graph in which a microcontroller plans and this host takes over."""
 
-LONE_CHIP_FAULTS = (Fault("mcu_link_cut_no_host", Answer.STOP, link_cut, 8.0, CHIP),)
+LONE_CHIP_FAULTS = (Fault("mcu_link_cut_no_host", Answer.STOP, link_cut, RECOVERY, CHIP),)
 """The same, configured so that nobody takes over."""

@@ -54,7 +54,7 @@ class Heard:
 class Trial:
     """One trial: when it was injected and cleared, the fault's timeout, and what came of it.
 
-    `detected_at` None: no node said so. `recovered` None: not to be asked of this fault.
+    `detected_at` None: no node said so. `recovered_at` None: not within the fault's `recovery`.
     `oldest` is the age in seconds up to which an observation may be acted on.
     """
 
@@ -64,8 +64,12 @@ class Trial:
     oldest: float
     answer: Answer
     detected_at: float | None
-    recovered: bool
+    recovered_at: float | None
     commands: Sequence[Heard]
+
+    @property
+    def recovered(self) -> bool:
+        return self.recovered_at is not None
 
     @property
     def during(self) -> list[Heard]:
@@ -129,6 +133,7 @@ class Trial:
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:
     """The figures of one fault, as BENCH reports name them; times in ms."""
     told = [t.detected_at - t.injected for t in trials if t.detected_at is not None]
+    well = [t.recovered_at - t.cleared for t in trials if t.recovered_at is not None]
     safe = [t.safe_after for t in trials if t.safe_after is not None]
     return {
         "trials": len(trials),
@@ -138,5 +143,6 @@ def summary(trials: Sequence[Trial]) -> dict[str, Any]:
         "stale_actions_after_safe": sum(trial.stale_actions for trial in trials),
         "recovered": sum(trial.recovered for trial in trials),
         "detected_after_ms": distribution(1000 * np.array(told)),
+        "recovered_after_ms": distribution(1000 * np.array(well)),
         "timeout_ms": 1000 * max(trial.timeout for trial in trials),
     }

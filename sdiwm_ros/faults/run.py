@@ -79,6 +79,7 @@ def run_trial(fault: Fault, bed: Bed) -> Trial:
     recovered = injector.until(
         lambda: bed.well(cleared) and case.recovered(bed, cleared), fault.recovery
     )
+    recovered_at = time.monotonic() if recovered else None
     injector.spin(cleared + AFTERMATH - time.monotonic())
     return Trial(
         injected=injected,
@@ -87,6 +88,6 @@ def run_trial(fault: Fault, bed: Bed) -> Trial:
         oldest=float(read_defaults("guard")["observation_timeout"]),
         answer=fault.answer,
         detected_at=detected,
-        recovered=recovered,
+        recovered_at=recovered_at,
         commands=tuple(injector.commands),
     )

@@ -20,7 +20,7 @@ AFTER = [heard(at, PLAN) for at in range(700, 800, 4)]
 def trial(commands, answer=Answer.STOP, **changes):
     """A fault from 100 ms to 600 ms with a timeout of 0.2 s."""
     given = {"injected": 0.1, "cleared": 0.6, "timeout": 0.2, "oldest": 0.1, "detected_at": 0.3}
-    return Trial(**given | {"recovered": True} | changes, answer=answer, commands=commands)
+    return Trial(**given | {"recovered_at": 0.9} | changes, answer=answer, commands=commands)
 
 
 def test_a_stop_is_measured_from_the_faults_own_timeout():
@@ -71,9 +71,10 @@ def test_a_fault_that_is_survived_is_measured_by_the_longest_time_without_a_fres
 
 def test_a_summary_counts_what_was_detected_safe_and_recovered():
     good = trial([*MOVING, *STOP, *AFTER])
-    bad = trial([*MOVING, *AFTER], detected_at=None, recovered=False)
+    bad = trial([*MOVING, *AFTER], detected_at=None, recovered_at=None)
     figures = summary([good, bad])
     assert [figures[key] for key in ("trials", "detected", "safe", "recovered")] == [2, 1, 1, 1]
     assert figures["safe_within_ms"]["max"] == pytest.approx(5.0)
     assert figures["detected_after_ms"]["n"] == 1
+    assert figures["recovered_after_ms"]["max"] == pytest.approx(300)
     assert figures["timeout_ms"] == 200
