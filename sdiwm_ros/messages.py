@@ -89,16 +89,6 @@ def joint_state_message(names: tuple[str, ...], proprio: Array, stamp_ns: int) -
     return message
 
 
-def read_joint_state(message: JointState) -> Array:
-    """sensor_msgs/JointState -> proprio (2J,) = [position rad, velocity rad/s]."""
-    if len(message.position) != len(message.velocity):
-        raise SdiwmError(
-            f"joint state: {len(message.position)} positions but {len(message.velocity)}"
-            " velocities; publish both for every joint."
-        )
-    return np.array([*message.position, *message.velocity], dtype=np.float32)
-
-
 def latent_message(latent: Latent) -> Float32MultiArray:
     """z (Z,) and its stamp -> message."""
     stamps = {"stamp_ns": str(latent.stamp_ns), "image_ns": str(latent.image_ns)}

@@ -38,10 +38,6 @@ class Takeover:
             self._look(now)
             return self._chip
 
-    def silent_for(self, now: float) -> float | None:
-        """Seconds since the chip's last plan; None before the first."""
-        return None if self._heard is None else now - self._heard
-
     def _look(self, now: float) -> None:
         """Notice that the chip has fallen silent."""
         if self._heard is not None and now - self._heard > self._timeout:

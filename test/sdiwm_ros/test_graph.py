@@ -162,23 +162,6 @@ def test_an_interrupted_planner_stops_planning_then_asks_for_the_safe_action(
     assert plan in kinds
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_guard_slows_the_arm_down_then_sends_the_safe_action_last(
-    scripted, until, tmp_path, number
-):
-    environment = private_environment()
-    with Graph(recorded(tmp_path), environment, tmp_path) as graph, Monitor(environment) as monitor:
-        until(monitor, lambda: is_simulating(monitor))
-        graph.signal("guard", number)
-        assert graph.wait("guard") == 0
-        until(monitor, lambda: "no command" in monitor.health_of("simulator").message)
-    run = load_run(tmp_path)
-    kinds = [tuple(CommandKind)[kind] for kind in run.commands[:, 2]]
-    assert kinds[-1] is CommandKind.SAFE
-    assert kinds[-2] is CommandKind.HOLD
-    assert not run.actions[-1].any()
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -15,7 +15,8 @@ TIMING = GuardTiming(observation_timeout=0.1, safe_after=0.05)
 
 def make_robot(joints, safe_action):
     topics = ("camera", "joint_states", "commands")
-    return RobotDescription("test", joints, *topics, "velocity", safe_action, 0.0, Timeouts(0.1, 0.1))
+    timeouts = Timeouts(0.1, 0.1)
+    return RobotDescription("test", joints, *topics, "velocity", safe_action, 0.0, timeouts)
 
 
 A = Joint("a", -1.0, 1.0, 1.5, 60.0)

@@ -133,6 +133,19 @@ def test_deactivation_stops_forwarding_slows_down_and_sends_the_safe_action_last
     assert CommandKind.PLAN not in kinds[stop:]
 
 
+def test_a_guard_that_is_terminated_slows_down_and_sends_the_safe_action_last(robot, until):
+    until(robot, robot.moves)
+    robot.heard.clear()
+    robot.graph.signal("guard", signal.SIGTERM)
+    assert robot.graph.wait("guard") == 0
+    robot.spin(0.2)
+    kinds = [command.kind for command in robot.heard]
+    assert kinds[-1] is CommandKind.SAFE
+    assert CommandKind.PLAN not in kinds[kinds.index(CommandKind.HOLD) :]
+    speeds = [abs(command.velocity[0]) for command in robot.heard]
+    assert speeds == sorted(speeds, reverse=True)
+
+
 @pytest.mark.parametrize("robot", [{"dry_run": True}], indirect=True)
 def test_a_dry_run_sends_nothing_to_the_controller_and_says_so(robot, until):
     until(robot, lambda: any(command.velocity.any() for command in robot.would))
