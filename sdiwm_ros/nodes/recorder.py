@@ -93,12 +93,15 @@ class RecorderNode(ManagedNode):
 
     def tick(self) -> None:
         """Take all that waits, then let more gather."""
+        self._take()
+        time.sleep(ROUND)
+
+    def _take(self) -> None:
         for topic, subscription in self._heard.items():
             handle = subscription.handle
             with handle:
                 while (taken := handle.take_message(subscription.msg_type, True)) is not None:
                     self._write(topic, *taken)
-        time.sleep(ROUND)
 
     def _write(self, topic: str, raw: bytes, info: MessageInfo) -> None:
         """Append one message; its time is that of its receipt, or the simulated one."""
@@ -119,6 +122,7 @@ class RecorderNode(ManagedNode):
         return Health(Level.OK, f"recording to {self._bag.folder}", values)
 
     def deactivate(self) -> None:
+        self._take()
         for subscription in self._heard.values():  # made after `activate`, so not undone for us
             self.destroy_subscription(subscription)
         self._bag.close()

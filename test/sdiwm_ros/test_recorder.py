@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("rosbags")
 pytest.importorskip("mujoco")
+from std_msgs.msg import String
+
 from sdiwm_model import cli
 from sdiwm_model.data.importers.rosbag import open_bag
 from sdiwm_model.data.loader import load_episodes
@@ -18,6 +20,8 @@ from sdiwm_ros.bag import BagWriter, next_bag
 from sdiwm_ros.configuration import NODES
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.monitor import Monitor
+from sdiwm_ros.nodes.recorder import as_offered
+from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST
 from sdiwm_ros.recording import load_run
 from sdiwm_ros.signals import CommandKind
 
@@ -34,6 +38,7 @@ SPOKEN = {
     "/simulator/goal_cost",
     "/simulator/state",
     "/planner/imagined_path",
+    "/planner/markers",
     "/diagnostics",
 }
 
@@ -83,6 +88,73 @@ def test_a_recorded_run_holds_what_was_said_and_becomes_episodes(recorded, tmp_p
     np.testing.assert_allclose(first.action[:-1], [[0.4 / 1.5, 0, 0, 0]] * (len(first) - 1), 1e-5)
     velocity = (first.proprio[50, 0] - first.proprio[0, 0]) / (50 * 0.04)
     assert velocity == pytest.approx(0.4, rel=0.1)
+
+
+class Speaker:
+    """Publishes text in the domain of `environment`, latched or not."""
+
+    def __init__(self, monitor):
+        self._node = monitor._node
+
+    def say(self, topic, text, quality):
+        publisher = self._node.create_publisher(String, topic, quality)
+        publisher.publish(String(data=text))
+        return publisher
+
+
+def texts(bag_folder):
+    """{topic: texts} of the strings in a bag."""
+    with open_bag(bag_folder) as bag:
+        strings = [c for c in bag.connections if c.msgtype == "std_msgs/msg/String"]
+        said = {}
+        for connection, _, raw in bag.messages(strings):
+            text = bag.deserialize(raw, connection.msgtype).data
+            said.setdefault(connection.topic, []).append(text)
+        return said
+
+
+def record_speech(tmp_path, until, wanted, namespace="", **parameters):
+    """What a recorder keeps of words on three topics that were latched before it started.
+
+    wanted: the topics that it must have heard before it is ended.
+    """
+    environment = private_environment()
+    given = {"recorder": {"record_to": str(tmp_path), "keep_free": 0.0} | parameters}
+    with Monitor(environment) as monitor:
+        speaker = Speaker(monitor)
+        topics = ("/left/word", "/left/other", "/right/word")
+        spoken = {topic: speaker.say(topic, f"from {topic}", LATCHED) for topic in topics}
+        awaited = [spoken[topic] for topic in wanted]
+        with Graph(given, environment, tmp_path, ["recorder"], namespace) as graph:
+            until(monitor, lambda: graph.check() or all(map(is_heard, awaited)), 60)
+            assert all(publisher.wait_for_all_acked() for publisher in awaited)
+            graph.signal("recorder", signal.SIGINT)
+            assert graph.wait("recorder", 20) == 0
+    return texts(tmp_path / "bag-000")
+
+
+def is_heard(publisher):
+    return publisher.get_subscription_count() > 0
+
+
+def test_a_recorder_keeps_its_own_namespace_and_what_was_latched_before_it_came(until, tmp_path):
+    wanted = {"/left/word": ["from /left/word"], "/left/other": ["from /left/other"]}
+    assert record_speech(tmp_path, until, wanted, namespace="/left") == wanted
+
+
+def test_a_recorder_keeps_the_topics_that_it_is_told_and_no_others(until, tmp_path):
+    wanted = {"/right/word": ["from /right/word"], "/left/word": ["from /left/word"]}
+    assert record_speech(tmp_path, until, wanted, topics="/right/word left/word") == wanted
+
+
+def test_a_subscription_asks_for_no_more_than_every_publisher_offers():
+    both = as_offered([LATCHED, LATCHED])
+    assert both.durability == LATCHED.durability
+    assert both.reliability == LATCHED.reliability
+    mixed = as_offered([LATCHED, COMMANDED, NEWEST])
+    assert mixed.durability == NEWEST.durability
+    assert mixed.reliability == NEWEST.reliability
+    assert mixed.depth > 100
 
 
 def test_a_bag_is_never_written_over(tmp_path):
