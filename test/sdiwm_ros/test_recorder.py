@@ -85,8 +85,10 @@ def test_a_recorded_run_holds_what_was_said_and_becomes_episodes(recorded, tmp_p
     assert first.goal == 0
     assert any(episode.goal == 2 for episode in others)
     # The scripted model commands 0.4 rad/s of the first joint for red, and the arm follows.
-    np.testing.assert_allclose(first.action[:-1], [[0.4 / 1.5, 0, 0, 0]] * (len(first) - 1), 1e-5)
-    velocity = (first.proprio[50, 0] - first.proprio[0, 0]) / (50 * 0.04)
+    np.testing.assert_array_equal(first.action[:, 1:], 0.0)
+    begin = 2 + int(np.argmax(first.action[:, 0] > 0))
+    np.testing.assert_allclose(first.action[begin : begin + 30, 0], 0.4 / 1.5, 1e-5)
+    velocity = (first.proprio[begin + 30, 0] - first.proprio[begin, 0]) / (30 * 0.04)
     assert velocity == pytest.approx(0.4, rel=0.1)
 
 
