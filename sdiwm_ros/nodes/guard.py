@@ -29,6 +29,7 @@ from sdiwm_ros.robot import JointReader, robot_of
 from sdiwm_ros.signals import Command, CommandKind
 
 INPUT = "planner/command"
+FAREWELLS = 4  # safe commands at the end: one alone may be lost on its way
 SAYING = 0.1  # s between diagnostics that tell of a change
 
 
@@ -69,7 +70,9 @@ class GuardNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Nothing is forwarded from here on: slow down, rest, and send the safe action last."""
-        while not self._guard.farewell(time.monotonic()):
+        farewells = 0
+        while farewells < FAREWELLS:
+            farewells += self._guard.farewell(time.monotonic())
             time.sleep(RAMP)
 
     def idle_for(self) -> float:
