@@ -1,5 +1,6 @@
 """The reference in doc/ says what the nodes do: it is compared with running nodes."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -125,3 +126,15 @@ def test_the_foxglove_layout_shows_topics_that_the_nodes_offer():
     assert shown <= offered
     panels = set(re.findall(r'"([A-Za-z0-9]+![a-z]+)"', json.dumps(layout["layout"])))
     assert panels == set(layout["configById"])
+
+
+def test_the_launch_page_names_every_argument():
+    source = ast.parse(share_file("launch/control.launch.py").read_text())
+    tables = {
+        node.target.id: [key.value for key in node.value.keys]
+        for node in source.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+    }
+    declared = {"config", *tables["ARGUMENTS"], *tables["SELECTION"]}
+    page = (FOLDER / "launch.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == declared
