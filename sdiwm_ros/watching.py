@@ -24,8 +24,10 @@ def watch(namespace: str, seconds: float) -> None:
     namespace = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
     view = LiveView()
     began = time.monotonic()
+    environment = joined_environment()
+    view.tell(Level.OK, f"listening in ROS domain {environment['ROS_DOMAIN_ID']}", began)
     with (
-        Monitor(joined_environment(), namespace) as monitor,
+        Monitor(environment, namespace) as monitor,
         Live(console=Console(), auto_refresh=False) as live,
     ):
         while True:

@@ -89,6 +89,7 @@ def test_monitor_shows_a_running_graph(scripted, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "language_goal" in said
     assert "waiting for an instruction" in said
+    assert f"listening in ROS domain {environment['ROS_DOMAIN_ID']}" in said
 
 
 def test_nonsense_is_refused(capsys):
