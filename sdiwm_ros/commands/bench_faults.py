@@ -95,3 +95,6 @@ def print_table(results: dict[str, Any]) -> None:
         )
     Console().print(table)
     print("times in ms; safe: at most so long after the fault's own timeout")
+    for fault, figures in results.items():
+        for trial, words in figures["failures"].items():
+            print(f"{fault}, trial {trial}: {words}")

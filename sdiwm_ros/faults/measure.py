@@ -90,7 +90,7 @@ class Trial:
         """
         if self.answer is Answer.SURVIVE:
             return max(0.0, self._longest_gap() - self.timeout)
-        if self.stop_at is None or not self._comes_to_rest():
+        if self.stop_at is None or self._unrest():
             return None
         return max(0.0, self.stop_at - self.injected - self.timeout)
 
@@ -115,15 +115,31 @@ class Trial:
     def _is_out_of_time(self, command: Heard) -> bool:
         return not -FUTURE <= command.age <= self.oldest + SENDING
 
-    def _comes_to_rest(self) -> bool:
-        """Whether no joint got faster during the stop, and the last command was rest."""
-        stop = self.stop_at
-        held = [abs(c.velocity) for c in self.during if not c.is_action and c.at >= (stop or 0.0)]
-        slower = all(
-            bool((after <= before + EXACT).all())
-            for before, after in zip(held, held[1:], strict=False)
-        )
-        return slower and not held[-1].any()
+    @property
+    def complaints(self) -> list[str]:
+        """What went wrong, in words; empty where nothing did."""
+        found = []
+        if self.detected_at is None:
+            found.append("nobody noticed it")
+        if self.safe_after is None:
+            found.append(self._unrest())
+        elif not self.safe:
+            found.append(f"safe {1000 * self.safe_after:.0f} ms after the timeout")
+        if self.stale_actions:
+            found.append(f"{self.stale_actions} stale actions")
+        if not self.recovered:
+            found.append("the graph did not recover")
+        return found
+
+    def _unrest(self) -> str:
+        """Why what followed the fault is no stop, or "": all slower and slower, and then rest."""
+        held = [c for c in self.during if not c.is_action]
+        if not held:
+            return "no stop"
+        for before, after in zip(held, held[1:], strict=False):
+            if (abs(after.velocity) > abs(before.velocity) + EXACT).any():
+                return f"a joint got faster {1000 * (after.at - held[0].at):.0f} ms into the stop"
+        return "not at rest at the end" if held[-1].velocity.any() else ""
 
     def _longest_gap(self) -> float:
         plans = [c.at for c in self.during if c.kind is CommandKind.PLAN]
@@ -145,4 +161,9 @@ def summary(trials: Sequence[Trial]) -> dict[str, Any]:
         "detected_after_ms": distribution(1000 * np.array(told)),
         "recovered_after_ms": distribution(1000 * np.array(well)),
         "timeout_ms": 1000 * max(trial.timeout for trial in trials),
+        "failures": {
+            str(index): "; ".join(trial.complaints)
+            for index, trial in enumerate(trials)
+            if trial.complaints
+        },
     }

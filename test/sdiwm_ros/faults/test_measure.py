@@ -36,16 +36,20 @@ def test_a_stop_that_comes_too_late_is_not_safe():
 
 
 @pytest.mark.parametrize(
-    "stop",
+    ("stop", "words"),
     [
-        [],
-        [heard(305, HOLD, 0.5), heard(310, HOLD, 0.6), heard(315, HOLD, 0.0)],
-        [heard(305, HOLD, 0.5), heard(310, HOLD, 0.4)],
+        ([], "no stop"),
+        (
+            [heard(305, HOLD, 0.5), heard(310, HOLD, 0.6), heard(315, HOLD, 0.0)],
+            "a joint got faster 5 ms into the stop",
+        ),
+        ([heard(305, HOLD, 0.5), heard(310, HOLD, 0.4)], "not at rest at the end"),
     ],
-    ids=["none", "a joint gets faster", "never at rest"],
 )
-def test_what_does_not_slow_down_to_rest_is_not_safe(stop):
-    assert trial([*MOVING, *stop, *AFTER]).safe_after is None
+def test_what_does_not_slow_down_to_rest_is_not_safe(stop, words):
+    unsafe = trial([*MOVING, *stop, *AFTER])
+    assert unsafe.safe_after is None
+    assert unsafe.complaints == [words]
 
 
 def test_an_action_between_the_stop_and_the_end_of_the_fault_is_stale():
@@ -76,5 +80,6 @@ def test_a_summary_counts_what_was_detected_safe_and_recovered():
     assert [figures[key] for key in ("trials", "detected", "safe", "recovered")] == [2, 1, 1, 1]
     assert figures["safe_within_ms"]["max"] == pytest.approx(5.0)
     assert figures["detected_after_ms"]["n"] == 1
+    assert figures["failures"] == {"1": "nobody noticed it; no stop; the graph did not recover"}
     assert figures["recovered_after_ms"]["max"] == pytest.approx(300)
     assert figures["timeout_ms"] == 200
