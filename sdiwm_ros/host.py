@@ -41,9 +41,14 @@ class HostRecord:
     memory: NDArray[np.int64]
 
     def slopes_mb_per_min(self) -> dict[str, float]:
-        """By how much the resident memory of each node grew, by least squares after warm-up."""
+        """By how much the resident memory of each node grew, by least squares after warm-up.
+
+        NaN where the run was too short to tell.
+        """
         span = self.memory_ns[-1] - self.memory_ns[0]
         settled = self.memory_ns >= self.memory_ns[0] + WARM_UP * span
+        if settled.sum() < 2:
+            return dict.fromkeys(self.nodes, float("nan"))
         minutes = (self.memory_ns[settled] - self.memory_ns[0]) / 60e9
         slopes = np.polyfit(minutes, self.memory[settled] / 1e6, 1)[0]
         return dict(zip(self.nodes, slopes.tolist(), strict=True))

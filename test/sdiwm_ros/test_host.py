@@ -32,6 +32,11 @@ def test_growth_is_told_for_each_node_after_the_warm_up():
     assert slopes["warming"] == pytest.approx(0.0, abs=0.01)
 
 
+def test_a_run_too_short_to_tell_has_no_growth():
+    record = HostRecord(np.zeros(0, np.int64), ("node",), np.array([0]), np.array([[50]]))
+    assert np.isnan(record.slopes_mb_per_min()["node"])
+
+
 def test_a_run_that_was_not_watched_has_no_host_record(tmp_path):
     assert read_host(tmp_path) is None
     assert resident_bytes(2**22 + 1) == 0
