@@ -32,12 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported.add_argument(
         "--namespace", default="", metavar="NAME", help="in front of the config's relative topics"
     )
+    saved = "save what a killed recorder has written into a new bag"
+    mended = actions.add_parser("mend", help=saved, description=saved)
+    mended.add_argument("bag", type=Path, help="folder of the unfinished bag, or its .mcap file")
+    mended.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action on every folder; the first damaged one ends it with an error."""
     if args.action == "import":
         return _import(args)
+    if args.action == "mend":
+        from sdiwm_model.data.importers.mend import mend
+
+        print(f"{args.out}: {mend(args.bag, args.out)} messages saved")
+        return 0
     from sdiwm_model.data.shards import read_manifest, verify
 
     for folder in args.folder:

@@ -238,7 +238,7 @@ def open_bag(source: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise SdiwmError(
             f"{source}: there is no metadata.yaml; was the recorder killed? "
-            "`mcap recover` and `ros2 bag reindex` save what there is"
+            "`sdiwm data mend` saves what it has written"
         ) from None
     except (AnyReaderError, ReaderError, AssertionError, ValueError) as error:
         raise SdiwmError(f"{source} is no readable bag: {error}") from None
