@@ -89,7 +89,7 @@ class Guard:
         self._rest = np.zeros(len(robot.joints))
         self._mode, self._since = Mode.SAFE, -math.inf
         self._position, self._position_at = self._rest, -math.inf
-        self._heard = self._sent_at = -math.inf
+        self._heard = self._followed = self._sent_at = -math.inf
         self._accepted: Command | None = None
         self._problem = "no command yet: is the planner running?"
         self.refused = self.limited = self.stops = 0
@@ -119,6 +119,7 @@ class Guard:
 
     def on_command(self, command: Command, now: float) -> None:
         """Check a command; send it, within the limits, or slow down."""
+        self._heard = now
         if self._emergency.reason:
             return
         self._look_at_clock(now)
@@ -130,7 +131,7 @@ class Guard:
             self.refuse(objection, now)
             return
         self._mode, self._problem = Mode.FORWARD, ""
-        self._heard, self._accepted = now, command
+        self._followed, self._accepted = now, command
         velocity = self._limit(command.velocity, now)
         if (velocity != command.velocity).any():
             self.limited += 1
@@ -139,6 +140,7 @@ class Guard:
 
     def refuse(self, reason: str, now: float) -> None:
         """Something that is no command of this robot arrived: slow down."""
+        self._heard = now
         self.refused += 1
         self._stop(reason, now)
 
@@ -146,7 +148,7 @@ class Guard:
         """Seconds until `tick` has something to do."""
         if self._mode is Mode.FORWARD:
             lost = min(
-                self._heard + self._robot.timeouts.command,
+                self._followed + self._robot.timeouts.command,
                 self._position_at + self._robot.timeouts.joint_states,
             )
             return min(lost, self._sent_at + RECHECK) - now
@@ -170,6 +172,8 @@ class Guard:
             elif now - self._sent_at >= RECHECK:
                 self._recheck(now)
         else:
+            if now - self._heard > self._robot.timeouts.command and not math.isinf(self._heard):
+                self._problem = self._no_command  # whatever the stop began with
             self._repeat(now)
 
     def farewell(self, now: float) -> bool:
@@ -198,8 +202,8 @@ class Guard:
         return self._joints_lost(now)
 
     def _silence(self, now: float) -> str:
-        if now - self._heard > self._robot.timeouts.command:
-            return f"no command for {1000 * self._robot.timeouts.command:.0f} ms"
+        if now - self._followed > self._robot.timeouts.command:
+            return self._no_command
         return self._joints_lost(now)
 
     def _joints_lost(self, now: float) -> str:
@@ -251,6 +255,10 @@ class Guard:
             return self._limiter.slow_down(wanted, elapsed)
         moved = self._limiter.velocity * (now - self._position_at)
         return self._limiter.limit(wanted, self._position + moved, elapsed)
+
+    @property
+    def _no_command(self) -> str:
+        return f"no command for {1000 * self._robot.timeouts.command:.0f} ms"
 
     @property
     def _settled(self) -> bool:

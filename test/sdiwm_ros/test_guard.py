@@ -125,9 +125,10 @@ def test_every_fault_is_answered_by_slowing_down_resting_and_the_safe_action(ben
     bench.drive()
     FAULTS[words](bench)
     moment, speed = bench.now, bench.velocity
-    bench.pass_time(0.1)
-    answers = bench.since(moment)
+    bench.pass_time(0.01)
     assert words in bench.guard.problem
+    bench.pass_time(0.09)
+    answers = bench.since(moment)
     assert answers[0][1].kind is CommandKind.HOLD
     assert answers[0][0] <= 0.006
     for _, command in answers:
@@ -149,6 +150,16 @@ def test_it_recovers_by_itself_when_good_commands_return(bench, words):
     assert bench.velocity.tolist() == [-0.5, 0.5]
     assert bench.guard.problem == ""
     assert bench.guard.stops == 1
+
+
+def test_a_planner_that_falls_silent_while_the_robot_is_stopped_is_told_too(bench):
+    bench.drive()
+    for _ in range(10):
+        bench.command([0.0, 0.0], CommandKind.SAFE)
+        bench.pass_time(0.05)
+    assert "asks for a stop" in bench.guard.problem
+    bench.pass_time(0.2)
+    assert "no command for 100 ms" in bench.guard.problem
 
 
 def test_no_stale_command_acts_after_the_safe_one(bench):
