@@ -16,7 +16,10 @@ COUNT = 300
 
 @pytest.fixture
 def unfinished(tmp_path):
-    """A bag whose writer was never closed: 300 messages of 16 KB, some still in its memory."""
+    """A bag whose writer was never closed: 300 messages of 16 KB, some still in its memory.
+
+    Every second message is a little earlier than the one before, as where topics take turns.
+    """
     writer = Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
     writer.open()
     kind = "std_msgs/msg/Float32MultiArray"
@@ -24,7 +27,7 @@ def unfinished(tmp_path):
     layout = STORE.types["std_msgs/msg/MultiArrayLayout"]([], 0)
     for number in range(COUNT):
         message = STORE.types[kind](layout, np.full(4096, number, np.float32))
-        writer.write(connection, number, STORE.serialize_cdr(message, kind))
+        writer.write(connection, number ^ 1, STORE.serialize_cdr(message, kind))
     writer.storage.bio.flush()
     return tmp_path / "bag"
 
@@ -33,7 +36,7 @@ def test_what_a_killed_recorder_has_written_is_saved(unfinished, tmp_path, capsy
     assert cli.main(["data", "mend", str(unfinished), "--out", str(tmp_path / "saved")]) == 0
     with open_bag(tmp_path / "saved") as bag:
         values = [bag.deserialize(raw, c.msgtype).data[0] for c, _, raw in bag.messages()]
-    assert values == list(range(len(values)))
+    assert sorted(values) == list(range(len(values)))
     assert len(values) > 0.7 * COUNT  # at most the newest megabyte is lost
     assert f"{len(values)} messages" in capsys.readouterr().out
 
