@@ -49,7 +49,7 @@ class Planned:
     """A plan (H, A) in [-1, 1], the observation behind it and the number of its goal.
 
     starts_ns: when its first action is to act. by_chip: the microcontroller planned. number: how
-    many plans this host had made with it.
+    many plans this host had made with it; before_ns: the stamp of the latent of the one before.
     """
 
     actions: Array
@@ -58,6 +58,7 @@ class Planned:
     starts_ns: int
     by_chip: bool = False
     number: int = 0
+    before_ns: int = 0
 
     @cached_property
     def digest(self) -> int:
@@ -118,6 +119,7 @@ class PlanningLoop:
         self._goal: tuple[int, Goal | None] = (0, None)
         self._last: Planned | None = None
         self._newest: Latent | None = None
+        self._before_ns = 0
         self.plan_ms = Samples(RECORDED_PLANS)
         self.overruns = 0
         self.refused_plans = 0
@@ -207,7 +209,10 @@ class PlanningLoop:
         if not np.isfinite(plan.actions).all():
             self._last = None
             return Fault("the plan is not finite")
-        self._last = Planned(plan.actions, latent, goal, start.at_ns, number=self.plan_ms.count)
+        self._last = Planned(
+            plan.actions, latent, goal, start.at_ns, False, self.plan_ms.count, self._before_ns
+        )
+        self._before_ns = latent.stamp_ns
         return self._last
 
     def _warm_start(self, starts_ns: int, goal: int) -> Array | None:
@@ -302,7 +307,7 @@ class SetpointLoop:
             self._stop(verdict.reason)
             return
         self._publish(Command(verdict.velocity, planned.latent.stamp_ns, kind, planned.goal,
-                              planned.digest, planned.number))  # fmt: skip
+                              planned.digest, planned.number, planned.before_ns))  # fmt: skip
         self.problem = ""
         now = time.monotonic()
         if self._sent_at is not None:

@@ -14,6 +14,7 @@ dimension labels, after the vector's own dimensions:
     starts_ns    a chip's plans: when their first action is to act
     plan         commands: CRC-32 of the plan that they come from; 0: of none
     number       commands: how many plans the planner had made with that one
+    before_ns    commands: the stamp that the plan before was made on
     image_ns     latents: when the picture was taken; 0: unknown
     instruction  goals: the sentence; an empty vector says that it was refused
 
@@ -159,6 +160,7 @@ def command_message(command: Command) -> Float64MultiArray:
         goal=str(command.goal),
         plan=str(command.plan),
         number=str(command.number),
+        before_ns=str(command.before_ns),
     )
     message.data = array("d", np.asarray(command.velocity, np.float64).tobytes())
     return message
@@ -175,9 +177,9 @@ def read_command(message: Float64MultiArray) -> Command:
     except ValueError:
         raise SdiwmError(f"command: unknown kind '{labels.get('kind')}' in the layout.") from None
     stamp, goal = _integer(labels, "stamp_ns"), _integer(labels, "goal")
-    origin = {"plan": "0", "number": "0"} | labels
-    plan, number = _integer(origin, "plan"), _integer(origin, "number")
-    return Command(velocity, stamp, kind, goal, plan, number)
+    origin = {"plan": "0", "number": "0", "before_ns": "0"} | labels
+    plan, number, before = (_integer(origin, key) for key in ("plan", "number", "before_ns"))
+    return Command(velocity, stamp, kind, goal, plan, number, before)
 
 
 def _floats(values: Array, name: str, **labels: str) -> Float32MultiArray:

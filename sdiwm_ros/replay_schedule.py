@@ -76,13 +76,14 @@ Step = Say | Show | Feel
 
 @dataclass(frozen=True)
 class Planned:
-    """What is known of a recorded plan: the numbers of goal and plan, and its CRC-32 (None: it was
-    overtaken by the next one before a command of it was sent).
+    """What is known of a recorded plan: the numbers of goal and plan, its CRC-32 (None: it was
+    overtaken by the next one before a command of it was sent), and the stamp of the one before.
     """
 
     goal: int
     number: int
     plan: int | None
+    before_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,13 @@ class Schedule:
         plans: dict[int, Planned] = {}
         for stamp, labels in self._labelled(reader, self._topics.command, DOUBLES, there):
             if labels.get("kind") == "plan":
-                goal, number, plan = (int(labels.get(k, 0)) for k in ("goal", "number", "plan"))
-                plans.setdefault(stamp, Planned(goal, number, plan))
+                keys = ("goal", "number", "plan", "before_ns")
+                plans.setdefault(stamp, Planned(*(int(labels.get(key, 0)) for key in keys)))
         return dict(sorted(plans.items()))
 
     def _with_overtaken(self, plans: dict[int, Planned]) -> dict[int, Planned]:
-        """Add those that no command tells of, where there is only one way that it can have been:
-        as many of them as there are latents between two recorded ones.
+        """Add those that no command tells of, where it is known what they were made on: the next
+        plan names one, and several must be as many as there are latents in between.
         """
         latents = sorted(self._pictures)
         complete: dict[int, Planned] = {}
@@ -146,7 +147,10 @@ class Schedule:
             if before is not None:
                 last, then = before
                 between = latents[bisect_right(latents, last) : bisect_left(latents, stamp)]
-                if len(between) == planned.number - then.number - 1 and planned.goal == then.goal:
+                missed = planned.number - then.number - 1
+                if missed == 1 and planned.before_ns in between:
+                    between = [planned.before_ns]
+                if len(between) == missed and planned.goal == then.goal:
                     for offset, missing in enumerate(between, 1):
                         complete[missing] = Planned(then.goal, then.number + offset, None)
             complete[stamp] = planned

@@ -69,7 +69,8 @@ class Command:
     """Joint velocities (A,) in rad/s; `goal` counts the goals the planner had been given.
 
     plan: CRC-32 of the whole plan's actions, by which two plans are told apart; number: how many
-    plans the planner had made with it; 0 for both: of no plan.
+    plans the planner had made with it; before_ns: the stamp that the plan before was made on. 0:
+    of no plan.
     """
 
     velocity: NDArray[np.float64]
@@ -78,6 +79,7 @@ class Command:
     goal: int
     plan: int = 0
     number: int = 0
+    before_ns: int = 0
 
 
 def now_ns() -> int:

@@ -46,11 +46,11 @@ def test_a_refused_instruction_travels_as_a_goal_without_a_vector():
 
 
 def test_a_command_says_where_it_came_from():
-    command = Command(np.array([0.5, -1.0]), 42, CommandKind.FALLBACK, 3, 2**32 - 1, 12)
+    command = Command(np.array([0.5, -1.0]), 42, CommandKind.FALLBACK, 3, 2**32 - 1, 12, 41)
     read = messages.read_command(messages.command_message(command))
     np.testing.assert_array_equal(read.velocity, command.velocity)
     assert (read.stamp_ns, read.kind, read.goal) == (42, CommandKind.FALLBACK, 3)
-    assert (read.plan, read.number) == (2**32 - 1, 12)
+    assert (read.plan, read.number, read.before_ns) == (2**32 - 1, 12, 41)
 
 
 def test_a_command_of_another_controller_needs_no_labels():

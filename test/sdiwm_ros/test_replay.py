@@ -68,7 +68,10 @@ def write_bag(folder, ticks=100, plans=None, diagnostics=None):
             say("/latent", tick, messages.latent_message(latent), 2000)
         if stamp in planned:
             number = 1 + sorted(planned).index(stamp)
-            command = Command(np.zeros(4), stamp, CommandKind.PLAN, goals, planned[stamp], number)
+            before = max((other for other in planned if other < stamp), default=0)
+            command = Command(
+                np.zeros(4), stamp, CommandKind.PLAN, goals, planned[stamp], number, before
+            )
             say("/planner/command", tick, messages.command_message(command), 3000)
     if diagnostics:
         pairs = [KeyValue(key=key, value=value) for key, value in diagnostics.items()]
@@ -132,6 +135,19 @@ def test_a_plan_that_was_overtaken_is_made_again_where_there_is_one_way(schedule
     assert [step.plan for step in felt] == [None if tick == 10 else 7 for tick in range(20)]
 
 
+def test_the_next_plan_tells_which_observation_the_overtaken_one_was_made_on(schedule, tmp_path):
+    """Tick 10 was not planned on, and no command tells of the plan on tick 11."""
+    planned = [(stamp, 7) for tick, stamp in enumerate(stamps(20)) if tick != 10]
+    bag = write_bag(tmp_path / "bag", ticks=20, plans=planned)
+    lost = _copy(
+        bag, tmp_path / "other", lambda topic, tick: topic == "/planner/command" and tick == 11
+    )
+    result = schedule(lost)
+    assert result.recorded.objection == ""
+    felt = [(step.stamp_ns, step.plan) for step in result.steps() if isinstance(step, Feel)]
+    assert felt == [(stamp, None if stamp == BEGIN + 11 * TICK else 7) for stamp, _ in planned]
+
+
 @pytest.mark.parametrize(
     ("drop", "diagnostics", "objection"),
     [
@@ -139,7 +155,7 @@ def test_a_plan_that_was_overtaken_is_made_again_where_there_is_one_way(schedule
         (lambda topic, tick: tick == 0 and topic == "/planner/command", {}, "begins after"),
         (lambda topic, tick: topic == "/goal" and tick == 60, {}, "a goal was not recorded"),
         (
-            lambda topic, tick: tick == 10 and topic in ("/planner/command", "/latent"),
+            lambda topic, tick: tick in (10, 11) and topic in ("/planner/command", "/latent"),
             {},
             "plans were made in 1 places that the bag does not tell of",
         ),
