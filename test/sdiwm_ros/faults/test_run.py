@@ -42,9 +42,7 @@ def test_a_fault_that_nobody_notices_is_told_as_such_and_the_next_trial_begins_w
 
         return Case(0.0, inject, lambda: None, lambda bed, since: True)
 
-    nothing = runner.trial(Fault("nothing", Answer.STOP, unnoticed))
-    assert nothing.detected_at is None
-    assert nothing.safe_after is None
+    assert runner.trial(Fault("nothing", Answer.STOP, unnoticed)).detected_at is None
     assert not runner.trial(Fault("lasting", Answer.STOP, lasting, recovery=0.5)).recovered
     assert runner.trial(FAULTS["camera_lost"]).recovered
 
