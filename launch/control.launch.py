@@ -11,14 +11,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from sdiwm_model.share import share_file
 from sdiwm_ros.configuration import NODES, OPTIONAL_NODES, read_parameters
+from sdiwm_ros.graph import middleware_environment
 
 PACKAGE = "sdiwm_ros"
 MODEL_NODES = ("observer", "language_goal", "planner", "mcu_bridge")
@@ -55,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
     arguments = [
         DeclareLaunchArgument(
             "config",
-            default_value=str(share_folder() / "config" / "control.yaml"),
+            default_value=str(share_file("config/control.yaml")),
             description="YAML file of the parameters that it changes, of any node",
         )
     ]
@@ -96,7 +97,7 @@ def make_nodes(context: LaunchContext) -> list[Node]:
             name=node,
             namespace=given["namespace"],
             parameters=[as_parameters(read_parameters(config, node) | changes[node])],
-            additional_env={"OMP_NUM_THREADS": "1"} | middleware_environment(),
+            additional_env={"OMP_NUM_THREADS": "1"} | middleware_environment(os.environ),
             output="screen",
             on_exit=Shutdown(reason=f"node {node} ended"),
         )
@@ -120,18 +121,6 @@ def read_arguments(context: LaunchContext) -> dict[str, dict[str, Any]]:
 def as_parameters(values: dict[str, Any]) -> dict[str, ParameterValue]:
     """With their types: text such as "" or "7" must stay text."""
     return {key: ParameterValue(value, value_type=type(value)) for key, value in values.items()}
-
-
-def share_folder() -> Path:
-    """Where the package's config folder is installed."""
-    return Path(get_package_share_directory(PACKAGE))
-
-
-def middleware_environment() -> dict[str, str]:
-    """The package's Fast DDS settings (config/fastdds.xml says why), unless others are set."""
-    if "FASTDDS_DEFAULT_PROFILES_FILE" in os.environ:
-        return {}
-    return {"FASTDDS_DEFAULT_PROFILES_FILE": str(share_folder() / "config" / "fastdds.xml")}
 
 
 def parse(name: str, text: str, kind: type) -> str | bool | int:

@@ -24,6 +24,7 @@ from sdiwm_ros.configuration import EVERY_NODE, NODES, read_defaults
 
 ERROR_MARK = "sdiwm: error: "  # begins the one line in which a node says why it cannot run
 PATIENCE = 5.0  # s for a node to end after SIGINT, before it is killed
+THIS_HOST = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}  # as fastdds_local.xml says
 RESERVED = 4  # domains that are held for graphs which still start
 
 _reserved: deque[socket.socket] = deque()
@@ -74,25 +75,35 @@ def private_environment() -> dict[str, str]:
     """Environment for a graph that meets no other: a domain of its own, this host only."""
     return os.environ | {
         "ROS_DOMAIN_ID": str(free_domain()),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        **THIS_HOST,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
-        "FASTDDS_DEFAULT_PROFILES_FILE": os.environ.get(
-            "FASTDDS_DEFAULT_PROFILES_FILE", str(share_file("config/fastdds.xml"))
-        ),
+        "FASTDDS_DEFAULT_PROFILES_FILE": _settings("fastdds_local.xml"),
     }
 
 
 def joined_environment() -> dict[str, str]:
     """Environment of who joins a running graph: that of the shell, completed as launch does."""
-    defaults = {
-        "ROS_DOMAIN_ID": "0",
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(share_file("config/fastdds.xml")),
-    }
-    return defaults | os.environ
+    shell = {"ROS_DOMAIN_ID": "0", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"} | os.environ
+    return shell | middleware_environment(shell)
+
+
+def middleware_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What to change in the environment `given` for this package's Fast DDS settings.
+
+    config/fastdds.xml and config/fastdds_local.xml say why; settings of the user's own are kept.
+    """
+    if "FASTDDS_DEFAULT_PROFILES_FILE" in given:
+        return {}
+    if given.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST":
+        return THIS_HOST | {"FASTDDS_DEFAULT_PROFILES_FILE": _settings("fastdds_local.xml")}
+    return {"FASTDDS_DEFAULT_PROFILES_FILE": _settings("fastdds.xml")}
+
+
+def _settings(name: str) -> str:
+    return str(share_file(f"config/{name}"))
 
 
 def node_command(node: str, parameter_file: Path) -> list[str]:

@@ -98,8 +98,8 @@ class HostWatch:
 
 
 def read_host(folder: Path) -> HostRecord | None:
-    """What a `HostWatch` left; None where the run had none."""
-    if not (folder / MEMORY_FILE).exists():
+    """What a `HostWatch` left; None where the run had none, or ended before its loop had begun."""
+    if not ((folder / MEMORY_FILE).exists() and (folder / TIMER_FILE).exists()):
         return None
     with np.load(folder / MEMORY_FILE, allow_pickle=False) as record:
         nodes = tuple(str(name) for name in record["nodes"])

@@ -1,4 +1,4 @@
-"""Graphs on one host never share a ROS domain by accident."""
+"""Graphs on one host never share a ROS domain by accident, and use no shared memory."""
 
 import subprocess
 import sys
@@ -46,3 +46,28 @@ def test_where_every_domain_is_taken_it_is_said(monkeypatch):
     monkeypatch.setattr(graph, "_bound", lambda port: None)
     with pytest.raises(SdiwmError, match="every ROS domain"):
         graph.free_domain()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [graph.private_environment, lambda: private("LOCALHOST"), lambda: private("SUBNET")],
+    ids=["private", "localhost", "subnet"],
+)
+def test_no_transport_of_a_node_is_shared_memory(environment):
+    """With it, a participant that joins holds back the data of running nodes for 333 ms."""
+    code = (
+        "import os, rclpy; rclpy.init(); node = rclpy.create_node('node');"
+        "print(*(open(f'/proc/self/task/{t}/comm').read() for t in os.listdir('/proc/self/task')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "dds.udp" in done.stdout
+    assert "dds.shm" not in done.stdout
+
+
+def private(discovery):
+    """The environment of a node that is launched from a shell with this range of discovery."""
+    shell = graph.private_environment() | {"ROS_AUTOMATIC_DISCOVERY_RANGE": discovery}
+    del shell["FASTDDS_DEFAULT_PROFILES_FILE"]
+    return shell | graph.middleware_environment(shell)

@@ -1,7 +1,6 @@
 """control.launch.py on the real launch API; `launch_ros` comes with ROS 2 itself, not from PyPI."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,11 @@ from sdiwm_ros.configuration import NODES
 
 
 @pytest.fixture
-def control(monkeypatch):
+def control():
     path = share_file("launch/control.launch.py")
     specification = importlib.util.spec_from_file_location("control_launch", path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    share = str(Path(path).parent.parent)
-    monkeypatch.setattr(module, "get_package_share_directory", lambda package: share)
     return module
 
 

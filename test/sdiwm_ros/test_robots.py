@@ -83,7 +83,7 @@ def test_a_flood_of_instructions_costs_no_plan_and_the_last_one_is_obeyed(
         graph.check()
         monitor.spin(0.3)  # the simulator, too, may let 0.1 s pass between two
         values = monitor.health_of("language_goal").values
-        assert int(values["skipped_instructions"]) > 500
+        assert int(values["skipped_instructions"]) > 50
         assert int(values["instructions"]) < 60
     run = load_run(tmp_path)
     during = run.of_kind(CommandKind.PLAN)
