@@ -53,4 +53,5 @@ def _tell(result: dict[str, Any]) -> None:
     if result["objection"]:
         print(f"not compared with the recorded plans: {result['objection']}")
     else:
-        print(f"{result['same']} of {count} plans are the recorded ones, bit for bit")
+        compared = result["same"] + result["different"]
+        print(f"{result['same']} of {compared} recorded plans came out again, bit for bit")

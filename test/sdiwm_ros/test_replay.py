@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_plans_to_the_bit(tmp_path, capsys):
     plans[70][1] ^= 1  # one plan of the recording is another
     bag = write_bag(tmp_path / "b", plans=[(stamp, plan) for stamp, plan in plans])
     assert cli.main(["replay", str(bag), "--json", str(second)]) == 1
-    assert "99 of 100 plans are the recorded ones, bit for bit" in capsys.readouterr().out
+    assert "99 of 100 recorded plans came out again, bit for bit" in capsys.readouterr().out
     again, before = json.loads(second.read_text()), json.loads(first.read_text())
     assert again["digest"] == before["digest"]
     assert (again["same"], again["different"]) == (99, 1)
