@@ -80,6 +80,7 @@ def test_an_unrelated_instruction_is_reported_and_the_arm_holds_still(scripted, 
         monitor.say("what is the weather like?")
         until(monitor, lambda: monitor.health_of("language_goal").level is Level.ERROR)
         until(monitor, lambda: monitor.health_of("planner").level is Level.ERROR)
+        until(monitor, lambda: monitor.health_of("guard").message.startswith("safe: "))
         refusals = monitor.health_of("language_goal").message, monitor.health_of("planner").message
     assert all("what is the weather like?" in words for words in refusals)
     run = load_run(tmp_path)
