@@ -31,21 +31,24 @@ def is_simulating(monitor):
     return monitor.health_of("simulator").message == "simulating"
 
 
+def replans(monitor):
+    return int(monitor.health_of("planner").values.get("replans", 0))
+
+
 def test_a_new_instruction_changes_the_target_of_a_moving_arm_within_200_ms(
     scripted, until, tmp_path
 ):
     environment = private_environment()
     published = []
     with Graph(recorded(tmp_path), environment, tmp_path), Monitor(environment) as monitor:
-        until(monitor, lambda: is_simulating(monitor))
+        until(monitor, lambda: replans(monitor) > 50)  # for the first goal
         for colour in ("green", "blue", "yellow"):
             sentence = f"now touch the {colour} one"
             published.append(monitor.say(sentence))
             until(monitor, partial(has_heard, monitor, sentence))
         until(monitor, lambda: monitor.imagined)
-        # The planner tells once a second; by its next word the last goal has been planned for.
-        monitor.health.pop("planner", None)
-        until(monitor, lambda: "planner" in monitor.health)
+        told = replans(monitor)  # once a second: what is told next may be older than the last goal
+        until(monitor, lambda: replans(monitor) > told + 300)
     run = load_run(tmp_path)
     reactions = reaction_ms(run, published)
     assert len(reactions) == 3
@@ -54,7 +57,7 @@ def test_a_new_instruction_changes_the_target_of_a_moving_arm_within_200_ms(
     # The scripted model moves the first joint by another velocity for each colour; the guard
     # changes from one to the next within the acceleration limit.
     velocities, ticks = np.unique(run.actions[:, 0].round(3), return_counts=True)
-    assert len(set(velocities[ticks > 20].tolist()) - {0.0}) == 4
+    assert len(set(velocities[ticks > 8].tolist()) - {0.0}) == 4
 
 
 def test_the_loop_keeps_real_time_and_answers_observations(scripted, until, tmp_path):
