@@ -1,5 +1,5 @@
 """A listener in the process of `sdiwm demo` and `sdiwm bench ros`: it must cost the loop nothing,
-so it subscribes to slow topics only; the 200 Hz ones are recorded by the nodes themselves.
+so it subscribes to slow topics only; the fast ones are recorded by the nodes themselves.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Float32MultiArray, String
 
+from sdiwm_model.errors import SdiwmError
 from sdiwm_ros.diagnostics import Health, Level, read_diagnostics
 from sdiwm_ros.messages import read_path
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST
@@ -29,6 +30,8 @@ MIDDLEWARE_VARIABLES = (
     "FASTDDS_DEFAULT_PROFILES_FILE",
 )
 """Read by the middleware when it starts."""
+
+ANSWER_PATIENCE = 20.0  # s for a service to be there, and again for its answer
 
 
 class Monitor:
@@ -45,6 +48,7 @@ class Monitor:
         self.health: dict[str, Health] = {}
         self._environment = environment
         self._namespace = namespace
+        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Monitor:
         for key in MIDDLEWARE_VARIABLES:
@@ -79,6 +83,31 @@ class Monitor:
         deadline = time.monotonic() + seconds
         while (remaining := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=remaining)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Handle what arrives until the condition holds; False where it does not in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._executor.spin_once(timeout_sec=min(remaining, 0.05))
+        return True
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        """The response of a service.
+
+        Raises:
+            SdiwmError: no answer.
+        """
+        if service not in self._clients:
+            self._clients[service] = self._node.create_client(kind, service)
+        client = self._clients[service]
+        if self.until(client.service_is_ready, ANSWER_PATIENCE):
+            future = client.call_async(request)
+            if self.until(future.done, ANSWER_PATIENCE):
+                return future.result()
+        raise SdiwmError(f"service {service} did not answer within {ANSWER_PATIENCE:.0f} s.")
 
     def health_of(self, node: str) -> Health:
         """The newest word of a node on /diagnostics."""

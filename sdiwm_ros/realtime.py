@@ -76,7 +76,7 @@ class Deadlines:
 class Samples:
     """The newest `capacity` samples of a quantity, and how many there ever were."""
 
-    RECENT = 2048  # samples behind a percentile: about 10 s of a 200 Hz loop
+    RECENT = 2048  # samples behind a percentile: about 8 s of a 250 Hz loop
 
     def __init__(self, capacity: int = RECENT) -> None:
         # Written to, so that the pages exist: a long run must not grow.

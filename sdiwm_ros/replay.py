@@ -9,18 +9,13 @@ only when the last one has been answered. So nothing depends on timing.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import rclpy
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, String
@@ -71,29 +66,23 @@ class Outcome:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-class Replay:
+class Replay(Monitor):
     """The process between the nodes; as a context manager it joins and leaves their domain."""
 
     def __init__(self, environment: Mapping[str, str], topics: BagTopics, graph: Graph) -> None:
+        super().__init__(environment)
         self._topics = topics
         self._graph = graph
-        self._monitor = Monitor(environment)
         self._picture = b""
         self._now = 0
         self._heard: dict[str, Any] = {}
 
     def __enter__(self) -> Replay:
-        self._monitor.__enter__()  # sets the middleware's variables; tells what the nodes say
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("replay", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        super().__enter__()
         speak, listen = self._node.create_publisher, self._node.create_subscription
         self._clock = speak(Clock, "/clock", NEWEST)
         self._image = speak(Image, self._topics.image, NEWEST)
         self._joints = speak(JointState, self._topics.joints, NEWEST)
-        self._instruction = speak(String, "/instruction", LATCHED)
         self._latent = speak(Float32MultiArray, f"/{GATES['latent']}", NEWEST)
         self._goal = speak(Float32MultiArray, f"/{GATES['goal']}", LATCHED)
         for kind, topic, qos in (
@@ -107,17 +96,6 @@ class Replay:
             for node in NODES
         }
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._executor.shutdown(timeout_sec=0.5)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
-        self._monitor.__exit__(kind, error, trace)
 
     def run(self, steps: Iterable[Step], on_step: Callable[[Step], None]) -> Outcome:
         """Play all steps.
@@ -151,16 +129,6 @@ class Replay:
         else:
             self._heard[name] = message
 
-    def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Spin until the condition holds; False where it does not within `seconds`."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return False
-            self._executor.spin_once(timeout_sec=min(remaining, 0.1))
-        return True
-
     def _await_nodes(self) -> None:
         """Until every node is active and hears us."""
         publishers = (self._image, self._joints, self._instruction, self._latent, self._goal)
@@ -171,14 +139,14 @@ class Replay:
                 fence.service_is_ready() for fence in self._fences.values()
             )
 
-        if not self._until(ready, START_PATIENCE):
+        if not self.until(ready, START_PATIENCE):
             raise SdiwmError(f"the nodes were not ready within {START_PATIENCE:.0f} s.")
 
     def _fence(self, *nodes: str) -> None:
         """Return when these nodes have worked through what they had received."""
         for node in nodes:
             answer = self._fences[node].call_async(GetParameters.Request(names=["autostart"]))
-            if not self._until(answer.done, 10.0):
+            if not self.until(answer.done, 10.0):
                 raise SdiwmError(f"the node {node} does not answer; {self._words(node)}")
 
     def _move_clock(self, stamp: int) -> None:
@@ -199,7 +167,7 @@ class Replay:
             return  # language_goal answers a sentence that is said again with nothing
         for _ in range(TRIES):
             self._instruction.publish(String(data=sentence))
-            if self._until(understood, ANSWER_PATIENCE):
+            if self.until(understood, ANSWER_PATIENCE):
                 self._goal.publish(self._heard["goal"])
                 self._goal.wait_for_all_acked()
                 self._fence("planner")
@@ -216,7 +184,7 @@ class Replay:
             return
         for _ in range(TRIES):
             self._latent.publish(latent)
-            if self._until(lambda: self._planned(step.stamp_ns), ANSWER_PATIENCE):
+            if self.until(lambda: self._planned(step.stamp_ns), ANSWER_PATIENCE):
                 break
             self._move_clock(self._now)
             self._fence("planner")
@@ -242,7 +210,7 @@ class Replay:
         for _ in range(TRIES):
             self._heard.pop("latent", None)
             self._joints.publish(step.raw)
-            if self._until(lambda: self._felt(step.stamp_ns), ANSWER_PATIENCE):
+            if self.until(lambda: self._felt(step.stamp_ns), ANSWER_PATIENCE):
                 latent = read_latent(self._heard["latent"])
                 if len(latent.z) and latent.image_ns == step.image_ns:
                     return self._heard["latent"]
@@ -264,6 +232,6 @@ class Replay:
 
     def _words(self, node: str) -> str:
         """What a node last said of itself."""
-        self._monitor.spin(1.5)
+        self.spin(1.5)
         self._graph.check()
-        return f"{node} says: {self._monitor.health_of(node).message}"
+        return f"{node} says: {self.health_of(node).message}"

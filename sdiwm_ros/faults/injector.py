@@ -33,7 +33,6 @@ from sdiwm_ros.signals import now_ns
 
 CAMERA, JOINTS, COMMANDS, CLOCK = "camera/image_raw", "joint_states", "planner/command", "/clock"
 TRUE_CLOCK = "/faults/clock"
-ANSWER_PATIENCE = 5.0  # s for a service
 HEARING = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=100
 )
@@ -98,7 +97,6 @@ class Injector(Monitor):
         self.said: list[Said] = []
         self.jumped_ns = 0  # what the clock and every stamp are ahead of the simulator's
         self._time_ns = 0
-        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Injector:
         super().__enter__()
@@ -121,16 +119,6 @@ class Injector(Monitor):
         """The graph's clock, ns."""
         return self._time_ns + self.jumped_ns if self._simulated else now_ns()
 
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Spin until the condition holds; False where it does not within `seconds`."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                return False
-            self._executor.spin_once(timeout_sec=min(remaining, 0.05))
-        return True
-
     def set_parameter(self, node: str, name: str, value: ParameterValue) -> str:
         """Set a parameter of a running node: "" where it was taken, else the node's words.
 
@@ -138,7 +126,7 @@ class Injector(Monitor):
             SdiwmError: no answer.
         """
         request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
-        result = self._ask(SetParameters, f"{node}/set_parameters", request).results[0]
+        result = self.call(SetParameters, f"{node}/set_parameters", request).results[0]
         return "" if result.successful else str(result.reason)
 
     def get_parameter(self, node: str, name: str) -> ParameterValue | None:
@@ -148,18 +136,8 @@ class Injector(Monitor):
             SdiwmError: no answer.
         """
         request = GetParameters.Request(names=[name])
-        values = self._ask(GetParameters, f"{node}/get_parameters", request).values
+        values = self.call(GetParameters, f"{node}/get_parameters", request).values
         return values[0] if values else None
-
-    def _ask(self, kind: Any, service: str, request: Any) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._node.create_client(kind, service)
-        client = self._clients[service]
-        if self.until(client.service_is_ready, ANSWER_PATIENCE):
-            future = client.call_async(request)
-            if self.until(future.done, ANSWER_PATIENCE):
-                return future.result()
-        raise SdiwmError(f"service {service} did not answer within {ANSWER_PATIENCE:.0f} s.")
 
     def publish(self, topic: str, message: bytes) -> None:
         """Say something on a stream's topic, beside what passes."""

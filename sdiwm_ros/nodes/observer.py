@@ -1,4 +1,4 @@
-"""Node `observer`: camera at 30 Hz and joint states at 200 Hz in, one latent a joint state out."""
+"""Node `observer`: camera at 30 Hz and joint states at 250 Hz in, one latent a joint state out."""
 
 from __future__ import annotations
 

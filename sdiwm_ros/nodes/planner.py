@@ -1,4 +1,4 @@
-"""Node `planner`: latents and a goal in, joint velocity commands out at 200 Hz.
+"""Node `planner`: latents and a goal in, joint velocity commands out at 250 Hz.
 
 Callbacks only put values into slots. Planning and publishing have a thread each, see
 `sdiwm_ros.control`.

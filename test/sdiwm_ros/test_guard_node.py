@@ -52,14 +52,6 @@ class Robot(Monitor):
             command = Command(self.wanted, stamp, CommandKind.PLAN, 1)
             self._planned.publish(command_message(command))
 
-    def call(self, kind, name, request):
-        client = self._node.create_client(kind, name)
-        assert client.wait_for_service(20)
-        future = client.call_async(request)
-        self._executor.spin_until_future_complete(future, 20)
-        self._node.destroy_client(client)
-        return future.result()
-
     def moves(self):
         return bool(self.heard) and self.heard[-1].velocity.tolist() == self.wanted.tolist()
 

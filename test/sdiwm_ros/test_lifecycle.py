@@ -28,14 +28,6 @@ WALK = [
 class Operator(Monitor):
     """What `ros2 lifecycle` and `ros2 param` do."""
 
-    def call(self, kind, name, request):
-        client = self._node.create_client(kind, name)
-        assert client.wait_for_service(20)
-        future = client.call_async(request)
-        self._executor.spin_until_future_complete(future, 20)
-        self._node.destroy_client(client)
-        return future.result()
-
     def nodes(self):
         return set(self._node.get_node_names())
 
