@@ -82,6 +82,7 @@ setup(
         (f"share/{NAME}/config/import", files("config/import/*")),
         (f"share/{NAME}/config/robots", files("config/robots/*")),
         (f"share/{NAME}/config/training", files("config/training/*")),
+        (f"share/{NAME}/config/training/size", files("config/training/size/*")),
     ],
     zip_safe=False,
     install_requires=["numpy", "safetensors", "tqdm"],

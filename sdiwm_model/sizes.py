@@ -178,6 +178,9 @@ SIZES: dict[str, ModelSize] = {
     "student_96": ModelSize(image_size=96),
     "student_mobilenet_64": ModelSize(encoder="mobilenet", channels=(16, 24)),
     "student_mobilenet_96": ModelSize(encoder="mobilenet", channels=(8, 16), image_size=96),
+    "full": ModelSize(
+        channels=(32, 32), keypoints=64, latent=256, fusion=(512, 256), dynamics=256, head=256
+    ),
     "teacher_s": _teacher(384, 12, 6),
     "teacher_b": _teacher(768, 12, 12),
     "teacher_l": _teacher(1024, 24, 16),
