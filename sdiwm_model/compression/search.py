@@ -50,7 +50,11 @@ class Chosen:
 
 
 def quantise_for_control(
-    weights: Weights, calibration: Calibration, settings: PlannerSettings, seed: int
+    weights: Weights,
+    calibration: Calibration,
+    settings: PlannerSettings,
+    seed: int,
+    lipschitz: float = 0.0,
 ) -> Chosen:
     """Quantise with ranges that keep k-step drift and the ranking of plans close to float's.
 
@@ -61,12 +65,14 @@ def quantise_for_control(
 
     Args:
         settings: the planner's, of which sigma, temperatures, weights and the prior are used.
+        lipschitz: the bound of the model's size; 0 for none. Weights of a bounded model are rounded
+            to the nearest: making up for one's error in others lengthens rows beyond the bound.
 
     Raises:
         SdiwmError: bad calibration.
     """
     calibration.check()
-    weights, ranges = as_one_estimate(weights), Ranges()
+    weights, ranges = as_one_estimate(weights), Ranges(feedback=not lipschitz)
     recorded = Rollouts.draw(calibration, seed)
     fusion = quantise_fusion(weights, fusion_activations(weights, calibration))
     model = quantise(weights, calibration, seed, ranges)

@@ -63,7 +63,9 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
                 shutil.copyfile(source / ENGINE, folder / ENGINE)
             else:
                 weights = {name: t.detach().numpy() for name, t in model.state_dict().items()}
-                chosen = quantise_for_control(weights, calibration, manifest.planner, seed)
+                chosen = quantise_for_control(
+                    weights, calibration, manifest.planner, seed, model.size.lipschitz
+                )
                 save_engine(chosen.model, folder / ENGINE)
                 about["quantisation"] = chosen.describe()
             if pictures is not None and model.size.encoder != "vit":

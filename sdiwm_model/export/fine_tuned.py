@@ -40,7 +40,8 @@ def compress_run(
         The first and last loss, null where all updates were done before, and the ranges.
 
     Raises:
-        SdiwmError: ``source`` is no run or has no GRU; ``out`` belongs to another run.
+        SdiwmError: ``source`` is no run, has no GRU or a bounded one; ``out`` belongs to another
+            run.
     """
     model, manifest = load_model(source)
     calibration, _ = read_calibration(source)
@@ -48,6 +49,11 @@ def compress_run(
         raise SdiwmError(
             f"{source}: its dynamics is a {model.size.dynamics_kind}, and the integer engine runs "
             "a GRU: train a size that has one"
+        )
+    if model.size.lipschitz:
+        raise SdiwmError(
+            f"{source}: size.lipschitz is {model.size.lipschitz}, and fine-tuning would leave that "
+            "bound: export this run as it is, or train one with size.lipschitz=0"
         )
     if out.exists() and (not out.is_dir() or out.resolve() == source.resolve()):
         raise SdiwmError(f"--out {out} must be a folder other than --model")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sdiwm_model.compression import search
 from sdiwm_model.compression.activations import Rollouts
@@ -11,6 +12,9 @@ from sdiwm_model.compression.judge import Judge, rank_correlation, regret
 from sdiwm_model.compression.proposals import Proposals, imagined_control
 from sdiwm_model.compression.quantise import quantise
 from sdiwm_model.compression.ranges import CANDIDATES, Ranges
+from sdiwm_model.evaluation.dequantise import dequantised_dynamics
+from sdiwm_model.evaluation.lipschitz import certified_bound
+from sdiwm_model.lipschitz import LipschitzConstraint
 from sdiwm_model.planning.protocols import PlannerSettings
 
 
@@ -84,3 +88,28 @@ def test_the_search_is_deterministic_and_tells_what_it_chose(float_weights, smal
     assert first.describe()["ranges"]["alike"] == first.ranges.alike
     for name, layer in first.model.layers.items():
         np.testing.assert_array_equal(layer.weight, again.model.layers[name].weight)
+
+
+def bounded(weights, bound):
+    """The same weights, those of the dynamics made heavier, then brought within the bound."""
+    layers = {}
+    for name in ("input", "gru_input", "gru_hidden"):
+        weight = 3 * torch.tensor(weights[f"dynamics.{name}.weight"])
+        layers[name] = torch.nn.Linear(weight.shape[1], weight.shape[0])
+        bias = torch.tensor(weights[f"dynamics.{name}.bias"])
+        layers[name].load_state_dict({"weight": weight, "bias": bias})
+    LipschitzConstraint(bound, *layers.values()).project()
+    return weights | {
+        f"dynamics.{name}.{part}": tensor.numpy()
+        for name, layer in layers.items()
+        for part, tensor in layer.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("bound", [0.95, 1.0])
+def test_integers_of_a_bounded_model_keep_its_bound(float_weights, small, monkeypatch, bound):
+    monkeypatch.setattr(search, "CANDIDATES", {})
+    weights = bounded(float_weights, bound)
+    chosen = search.quantise_for_control(weights, small, PlannerSettings(), 0, bound)
+    assert not chosen.ranges.feedback, "what feedback makes of rows is longer than they may be"
+    assert certified_bound(dequantised_dynamics(chosen.model)) <= bound
