@@ -159,3 +159,36 @@ def sketched_gaussian_loss(latents: Tensor, generator: torch.Generator) -> Tenso
 def saturation_loss(before_tanh: Tensor) -> Tensor:
     """Penalty on latents that saturate: mean of relu(|x| - 2.5)^2."""
     return functional.relu(before_tanh.abs() - SATURATION).square().mean()
+
+
+def unexplained_share(predicted: Tensor, target: Tensor, variance: Tensor) -> Tensor:
+    """mean ||predicted - target||^2 / mean ||target - mean target||^2: 1 - R^2, 1 for a constant.
+
+    What a projection of a student's features or latents leaves of the teacher's (FitNets, Romero
+    et al. 2015, eq. 3), in a unit that is the same for every teacher.
+
+    Args:
+        predicted, target: (..., X).
+        variance: of each of the X numbers over all the data, (X,).
+    """
+    return functional.mse_loss(predicted, target) / variance.mean()
+
+
+def ranking_loss(costs: Tensor, teacher: Tensor, temperature: float, floor: float) -> Tensor:
+    """KL(softmax(-J_teacher / lambda) || softmax(-J / lambda)), mean over sets of candidates.
+
+    ListNet's listwise loss (Cao et al. 2007, eq. 6) with the planner's own temperature
+    lambda = max(floor, temperature * (mean J_teacher - min J_teacher)): what MPPI weights the
+    candidates by, so that 0 means the teacher's plan.
+
+    Args:
+        costs, teacher: J of each candidate by student and by teacher, (S, N).
+    """
+    spread = teacher - teacher.min(dim=1, keepdim=True).values
+    scale = (temperature * spread.mean(dim=1, keepdim=True)).clamp(min=floor)
+    return functional.kl_div(
+        functional.log_softmax(-costs / scale, dim=1),
+        functional.log_softmax(-spread / scale, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )

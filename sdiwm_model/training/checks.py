@@ -100,9 +100,16 @@ def _changed(size: ModelSize, changes: dict[str, Any]) -> ModelSize:
 
 
 def check_start(
-    config: TrainingConfig, size: ModelSize, init: Path | None, vision: Path | None = None
+    config: TrainingConfig,
+    size: ModelSize,
+    init: Path | None,
+    vision: Path | None = None,
+    guided: bool = False,
 ) -> None:
     """Refuse settings that contradict one another.
+
+    Args:
+        guided: whether a teacher shows the prior what to propose.
 
     Raises:
         SdiwmError: naming the setting.
@@ -124,7 +131,7 @@ def check_start(
             f"training setting 'prior_plans' is {config.prior_plans}, but the model has no prior: "
             "set size.prior=64, say, or prior_plans=0"
         )
-    if size.prior and not config.prior_plans and init is None:
+    if size.prior and not config.prior_plans and init is None and not guided:
         raise SdiwmError(
             f"training setting 'size.prior' is {size.prior}, but 'prior_plans' is 0, which leaves "
             "the prior as chance made it: set prior_plans=6000, say, or size.prior=0"

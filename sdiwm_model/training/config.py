@@ -33,8 +33,10 @@ KINDS = {
     "str": "a word",
     "dict[str, Any]": "fields of the size, as in {latent: 16}",
     "PlannerSettings": "the planner's settings, as in {horizon: 32}",
+    "Distillation": "the distillation's settings, as in {ranking_weight: 0.1}",
     "tuple[int, int]": "two whole numbers, as in [16,16]",
 }
+SECTIONS = {"planner": "PlannerSettings", "distillation": "Distillation"}
 MOST = {"curriculum": 1.0, "drift_discount": 1.0}
 LEAST = {
     "horizon": 1,
@@ -44,6 +46,35 @@ LEAST = {
     "vision_batch": 2,
     "world_batch": 2,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """What a teacher adds to a run, see `compression.distil`; the file has units and meanings."""
+
+    features_weight: float = 1.0
+    latents_weight: float = 1.0
+    rollouts_weight: float = 1.0
+    ranking_weight: float = 0.3
+    prior_weight: float = 1.0
+    batch: int = 64
+    plans: int = 1000
+    iterations: int = 3
+    searched: int = 128
+    ranked: int = 32
+    sets: int = 8
+
+    def __post_init__(self) -> None:
+        least = {"plans": 2, "searched": 2, "ranked": 2}
+        for name, value in vars(self).items():
+            low = 0 if name.endswith("_weight") else least.get(name, 1)
+            if not low <= value <= sys.float_info.max:
+                raise SdiwmError(f"training setting 'distillation.{name}' is {value}: use >= {low}")
+        if self.ranked > self.searched:
+            raise SdiwmError(
+                f"training setting 'distillation.ranked' is {self.ranked}, but only "
+                f"'distillation.searched' = {self.searched} candidates are there: use fewer"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +111,7 @@ class TrainingConfig:
     saturation_weight: float
     value_weight: float
     planner: PlannerSettings = field(default_factory=PlannerSettings)
+    distillation: Distillation = field(default_factory=Distillation)
     save_every: int
     wandb: str
 
@@ -113,8 +145,11 @@ class TrainingConfig:
                 )
 
     def identity(self) -> dict[str, Any]:
-        """The settings that a resumed run must share with the one that was stopped."""
-        free = ("save_every", "wandb")
+        """The settings that a resumed run must share with the one that was stopped.
+
+        Those of the distillation only where there is one: `compression.distil` adds them.
+        """
+        free = ("save_every", "wandb", "distillation")
         return {
             name: value
             for name, value in asdict(self).items()
@@ -147,7 +182,8 @@ def configure(
     layers = [(str(path), _composed(path, default.parent)) for path in files]
     layers += [(f"--set {setting}", _parsed(setting)) for setting in settings]
     config: Any = OmegaConf.structured(TrainingConfig)
-    OmegaConf.set_readonly(config.planner, False)  # frozen as its class is
+    for section in SECTIONS:  # frozen as their classes are
+        OmegaConf.set_readonly(config[section], False)
     for source, layer in layers:
         config = _merged(config, layer, source)
     try:
@@ -185,10 +221,11 @@ def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
     content = cast(dict[str, Any], OmegaConf.to_container(layer))
     if isinstance(content.get("size"), dict):
         content["size_changes"] = content.pop("size")
-    if not isinstance(content.get("planner", {}), dict):
-        raise SdiwmError(
-            f"{source}: setting 'planner' is {content['planner']!r}: use {KINDS['PlannerSettings']}"
-        )
+    for section, kind in SECTIONS.items():
+        if not isinstance(content.get(section, {}), dict):
+            raise SdiwmError(
+                f"{source}: setting '{section}' is {content[section]!r}: use {KINDS[kind]}"
+            )
     if content.get("wandb") is False:  # what YAML reads a bare `off` as
         content["wandb"] = "off"
     try:

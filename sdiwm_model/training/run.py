@@ -24,6 +24,7 @@ from sdiwm_model.training.checks import (
 )
 from sdiwm_model.training.config import TrainingConfig, configure
 from sdiwm_model.training.finish import write_bundle
+from sdiwm_model.training.guide import Guide
 from sdiwm_model.training.logs import check_logging
 from sdiwm_model.training.trainer import Interruption, Sentences, Trainer
 from sdiwm_model.world_model import WorldModel
@@ -40,6 +41,7 @@ def train(
     vision: Path | None = None,
     text_encoder: Path | None = None,
     after_update: Interruption = lambda stage, done: None,
+    guide: Guide | None = None,
 ) -> WorldModel:
     """Train on ``folders`` and write a bundle of the float model into ``out``.
 
@@ -48,6 +50,7 @@ def train(
     Args:
         init: run or bundle to start from, of the same task and size.
         vision: run or bundle whose image branch and language to start from; the rest is new.
+        guide: a teacher that adds losses, where there is one.
 
     Raises:
         SdiwmError: bad data, a contradicting configuration, or a snapshot of another run. All of
@@ -57,7 +60,7 @@ def train(
     reader = open_data(folders)
     task, manifests = reader.task, reader.manifests
     size = size_for(config, reader.spec)
-    check_start(config, size, init, vision)
+    check_start(config, size, init, vision, guided=guide is not None)
     check_logging(config.wandb)
     config.check_against(min(reader.lengths))
     initial = None
@@ -79,8 +82,10 @@ def train(
         origin={
             "data": [shard["sha256"] for m in manifests for shard in m["shards"]],
             "initial weights": None if initial is None else origin.model_hash,
+            "teacher": None if guide is None else guide.identity(),
         },
         after_update=after_update,
+        guide=guide,
     )
     earlier = _write_settings(out, config, trainer.resumes)
     model = trainer.run()
@@ -104,6 +109,7 @@ def train(
             "data": [m["provenance"] for m in manifests],
             "init": origin.provenance if init is not None else None,
             "vision": origin.provenance if vision is not None else None,
+            **({} if guide is None else {"distil": guide.about()}),
         },
     )
     write_bundle(out, model, data, trainer.features, manifest, seed)

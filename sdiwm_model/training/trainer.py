@@ -24,6 +24,7 @@ from sdiwm_model.language import Tokeniser, train_language
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, encode_frames
 from sdiwm_model.training.config import TrainingConfig
+from sdiwm_model.training.guide import Guide
 from sdiwm_model.training.logs import Logs
 from sdiwm_model.training.prior import distil_prior, examples
 from sdiwm_model.training.snapshot import FILE, Position, Snapshot, save_snapshot
@@ -63,6 +64,7 @@ class Trainer:
         initial: weights to start from, for fine-tuning; else random ones.
         origin: says which data and weights these are, so that a resume from others is refused.
         after_update: see `Interruption`.
+        guide: a teacher that adds losses, where there is one.
 
     Raises:
         SdiwmError: the snapshot belongs to another run, or the loss became NaN (the last good
@@ -81,11 +83,12 @@ class Trainer:
         initial: WorldModel | None = None,
         origin: dict[str, Any] | None = None,
         after_update: Interruption = lambda stage, done: None,
+        guide: Guide | None = None,
     ) -> None:
         config.check_against(int(data.lengths.min()))
         self.folder, self.config, self.seed = folder, config, seed
         self._data, self._sentences, self._encoder = data, sentences, encoder
-        self._after_update = after_update
+        self._after_update, self._guide = after_update, guide
         self._identity = {"configuration": config.identity(), "seed": seed, **(origin or {})}
         found = (folder / FILE).exists()
         self._snapshot = Snapshot(folder, self._identity) if found else None
@@ -180,9 +183,13 @@ class Trainer:
             )
 
     def _stage(self, name: str) -> Stage:
+        model, data, guide = self.model, self._data, self._guide
         if name == "vision":
-            return VisionStage(self.model, self._data, self.config)
-        return WorldStage(self.model, self._data, self.features, self.config)
+            seeing = VisionStage(model, data, self.config)
+            return seeing if guide is None else guide.vision(seeing, model, data)
+        features = self.features
+        world = WorldStage(model, data, features, self.config)
+        return world if guide is None else guide.world(world, model, data, features)
 
     def _optimise(
         self,

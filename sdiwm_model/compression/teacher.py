@@ -1,0 +1,89 @@
+"""A model that others are distilled from, and what it makes of their data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdiwm_model.checkpoint import Manifest, load_model
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.language import goal_codes
+from sdiwm_model.sizes import ModelSize
+from sdiwm_model.training.batches import Experience, all_with_history, encode_frames
+from sdiwm_model.training.checks import check_task
+from sdiwm_model.world_model import WorldModel
+
+SAME_SHAPES = ("image_size", "cameras", "proprio", "action", "goals", "goal_image")
+CHUNK = 8192  # latents that are computed at a time
+
+
+def load_teacher(
+    folder: Path, task: dict[str, Any], student: ModelSize
+) -> tuple[WorldModel, Manifest]:
+    """A world model of any size that can teach a ``student`` of a task.
+
+    Raises:
+        SdiwmError: it is of another task, or sees, moves or is told its goals otherwise; a weight
+            of it is not finite.
+    """
+    model, manifest = load_model(folder)
+    check_task(manifest, folder, task)
+    stated = {
+        "goals": (list(manifest.goals), list(task["goals"])),
+        "action_limit": (list(manifest.action_limit), list(task["action_limit"])),
+        "dt": (manifest.dt, task["dt"]),
+    }
+    shapes = {
+        f"size.{name}": (getattr(manifest.sizes, name), getattr(student, name))
+        for name in SAME_SHAPES
+    }
+    for name, (there, here) in (stated | shapes).items():
+        if there != here:
+            raise SdiwmError(
+                f"the teacher {folder} has {name} = {there}, the student on this data {here}: "
+                "name a teacher that was trained on the same task"
+            )
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise SdiwmError(
+                f"the teacher {folder} has a weight that is not finite, in {name}: name another"
+            )
+    return model.requires_grad_(False), manifest
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model and what it sees in a data set: computed when it is first asked for."""
+
+    model: WorldModel
+    data: Experience
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Image features of all frames (N, E)."""
+        return encode_frames(self.model.vision, self.data.frames)
+
+    @cached_property
+    def latents(self) -> Tensor:
+        """Latents at every step (N, Z), its picture as new as its joints."""
+        seen = all_with_history(self.data, self.features, self.model.size.frames)
+        parts = zip(seen.split(CHUNK), self.data.proprio.split(CHUNK), strict=True)
+        with torch.no_grad():
+            return torch.cat([self.model.fusion(*part) for part in parts])
+
+
+def goal_count(model: WorldModel, frames: int) -> int:
+    """How many goals there are: those with a name, or every one of the ``frames``."""
+    return model.size.goals if model.goal_image is None else frames
+
+
+def conditioning(model: WorldModel, features: Tensor, goal: Tensor) -> Tensor:
+    """c (..., C) of goals (...) below `goal_count`: names or frames, whose features are (N, E)."""
+    if model.goal_image is None:
+        return goal_codes(model.size.goals, model.size.conditioning)[goal]
+    return model.goal_image(features[goal])
