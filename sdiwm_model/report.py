@@ -19,6 +19,7 @@ __all__ = [
     "commit",
     "distribution",
     "machine",
+    "paired_ratio",
     "rate",
     "versions",
     "write_json",
@@ -117,6 +118,23 @@ def bootstrap_interval(
     chosen = np.random.default_rng(seed).integers(array.size, size=(resamples, array.size))
     low, high = np.percentile(statistic(array[chosen], axis=1), [2.5, 97.5])
     return [float(low), float(high)]
+
+
+def paired_ratio(
+    ours: np.ndarray, theirs: np.ndarray, seed: int, resamples: int = 2000
+) -> dict[str, Any]:
+    """Ratio of two means over the same trials, {mean, ci95, n}: the bootstrap draws pairs.
+
+    NaN where the mean of ``theirs`` is 0, since then there is nothing to compare with.
+    """
+    pairs = np.stack([ours, theirs], axis=1)
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=(resamples, len(pairs)))
+    tops, bottoms = pairs[chosen].mean(axis=1).T
+    ratios = np.divide(tops, bottoms, out=np.full(resamples, np.nan), where=bottoms != 0)
+    bottom = theirs.mean()
+    low, high = np.nanpercentile(ratios, [2.5, 97.5]) if bottom else (np.nan, np.nan)
+    mean = float(ours.mean() / bottom) if bottom else float("nan")
+    return {"mean": mean, "ci95": [float(low), float(high)], "n": len(pairs)}
 
 
 def commit() -> str | None:

@@ -64,11 +64,16 @@ class ModelController:
     Args:
         runtime: a loaded bundle.
         settings: the planner's; default those of the bundle.
+        replan_every: control ticks from one plan to the next, at most a model step: a plan's first
+            action is what it holds so long.
     """
 
-    def __init__(self, runtime: Runtime, settings: PlannerSettings | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, settings: PlannerSettings | None = None, replan_every: int = 1
+    ) -> None:
         self.runtime = runtime
         self.settings = settings or runtime.manifest.planner
+        self.replan_every = replan_every
         self.timings = Timings()
         self._planner: Planner | None = None
         self._observer: Observer | None = None
@@ -79,25 +84,31 @@ class ModelController:
         self._next_picture = 0.0
         self._told: tuple[str, int | None] | None = None
         self._observer = self.runtime.make_observer()
-        self._fraction = task.control_ticks / task.ticks_per_step
+        self._period = self.replan_every * task.control_ticks
+        self._fraction = self._period / task.ticks_per_step
         self._ticks = 0
 
     def act(self, task: Task) -> Array:
         if self._ticks % task.control_ticks == 0:
+            self._see(task)
+        if self._ticks % self._period == 0:
             self._replan(task)
         self._ticks += 1
         assert self._plan is not None
         return self._plan[0]
+
+    def _see(self, task: Task) -> None:
+        assert self._observer is not None
+        if task.time >= self._next_picture - 1e-9:
+            picture = task.render(self.runtime.manifest.sizes.image_size)
+            self.timings.encode_ms.append(self._observer.see(picture) * 1e3)
+            self._next_picture += task.camera_period
 
     def _replan(self, task: Task) -> None:
         if (task.instruction, task.goal) != self._told:
             self._told = task.instruction, task.goal
             self._c = condition(self.runtime, task)
         assert self._observer is not None and self._planner is not None
-        if task.time >= self._next_picture - 1e-9:
-            picture = task.render(self.runtime.manifest.sizes.image_size)
-            self.timings.encode_ms.append(self._observer.see(picture) * 1e3)
-            self._next_picture += task.camera_period
         z = self._observer.latent(task.proprio())
         warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
         plan = self._planner.plan(z, self._c, warm_start)

@@ -20,7 +20,6 @@ from sdiwm_sim.task import Outcome, Task
 FIRST_LAYOUT = 10**17
 TRIALS_PER_SEED = 1_000_000
 SPLITS = ("train", "heldout")
-RESAMPLES = 2000  # of the paired bootstrap
 
 
 @dataclass(frozen=True)
@@ -134,20 +133,3 @@ def successes(results: Sequence[Result]) -> NDArray[np.float64]:
 def rewards(results: Sequence[Result]) -> NDArray[np.float64]:
     """Each trial's sum of rewards, (n,); a refused sentence earns nothing."""
     return np.array([result.outcome.total_reward or 0.0 for result in results], np.float64)
-
-
-def paired_ratio(
-    ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int
-) -> dict[str, object]:
-    """Ratio of two means over the same trials, {mean, ci95, n}: the bootstrap draws pairs.
-
-    NaN where the mean of ``theirs`` is 0, since then there is nothing to compare with.
-    """
-    pairs = np.stack([ours, theirs], axis=1)
-    chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
-    tops, bottoms = pairs[chosen].mean(axis=1).T
-    ratios = np.divide(tops, bottoms, out=np.full(RESAMPLES, np.nan), where=bottoms != 0)
-    bottom = theirs.mean()
-    low, high = np.nanpercentile(ratios, [2.5, 97.5]) if bottom else (np.nan, np.nan)
-    mean = float(ours.mean() / bottom) if bottom else float("nan")
-    return {"mean": mean, "ci95": [float(low), float(high)], "n": len(pairs)}

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compare", nargs="+", default=[], metavar="NAME=VALUE",
         help="measure the same episodes with these planner settings too, and the ratio to them",
     )  # fmt: skip
+    parser.add_argument(
+        "--replan", default="tick", choices=("tick", "step"),
+        help="a fresh plan at every control tick, or one a model step, as a slow model can",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,6 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from sdiwm_sim.trials import counts, draw_trials, per_seed
 
     task = make_task(args.task)
+    every = _replan_every(args, task)
     runtime = load_runtime(
         bundle_folder(args.model[0], args.task), args.backend, port=chosen_port(args)
     )
@@ -67,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     compared = overridden(runtime.manifest.planner, args.compare)
     trials = draw_trials(task, args.seeds, args.episodes, args.instructions)
     unseen = _heldout_trials(args, task)
-    controller = ModelController(runtime, settings)
+    controller = ModelController(runtime, settings, every)
     results = _run("model", task, controller, trials)
     block: dict[str, Any] = counts(results) | _speed(controller)
     for name, baseline in (("random", RandomController()), ("oracle", ExpertController())):
@@ -77,17 +82,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         block |= {f"heldout_{key}": value for key, value in counts(again).items()}
         block["heldout_per_seed"] = per_seed(again)
     if args.compare:
-        other = ModelController(runtime, compared)
+        other = ModelController(runtime, compared, every)
         block |= _comparison(results, _run("compared", task, other, trials), other, args.seeds[0])
     block |= {
         "model_hash": runtime.manifest.model_hash,
         "backend": args.backend,
         "planner": _as_dict(settings),
+        "replan": args.replan,
         "instructions": args.instructions if task.goal_modality == "words" else None,
         "per_seed": per_seed(results),
     }
     block["training_seeds"] = _family(args, task, trials, runtime, results)
     return {args.task: block}
+
+
+def _replan_every(args: argparse.Namespace, task: Task) -> int:
+    """Control ticks from one plan to the next."""
+    return task.ticks_per_step // task.control_ticks if args.replan == "step" else 1
+
+
+def _scores(results: Sequence[Result]) -> dict[str, list[float]]:
+    """`success`, 0 or 1, of every trial, and its `return` where there is one."""
+    from sdiwm_sim.trials import rewards, successes
+
+    scores = {"success": successes(results).tolist()}
+    if any(result.outcome.total_reward is not None for result in results):
+        scores["return"] = rewards(results).tolist()
+    return scores
 
 
 def _heldout_trials(args: argparse.Namespace, task: Task) -> list[Trial]:
@@ -103,7 +124,8 @@ def _beside(
     name: str, ours: Sequence[Result], theirs: Sequence[Result], seed: int
 ) -> dict[str, Any]:
     """What a baseline adds to the block: NAME_success, and NAME_return where there is one."""
-    from sdiwm_sim.trials import counts, paired_ratio, rewards
+    from sdiwm_model.report import paired_ratio
+    from sdiwm_sim.trials import counts, rewards
 
     figures = counts(theirs)
     added = {f"{name}_{key}": figures[key] for key in ("success", "return") if key in figures}
@@ -116,7 +138,8 @@ def _comparison(
     ours: Sequence[Result], theirs: Sequence[Result], controller: ModelController, seed: int
 ) -> dict[str, Any]:
     """`compared`: the same trials with other planner settings; `ratio`: ours to theirs."""
-    from sdiwm_sim.trials import counts, paired_ratio, rewards, successes
+    from sdiwm_model.report import paired_ratio
+    from sdiwm_sim.trials import counts, rewards, successes
 
     figures = counts(theirs)
     score = rewards if "return" in figures else successes
@@ -133,7 +156,10 @@ def _family(
     first: Runtime,
     results: Sequence[Result],
 ) -> dict[str, Any]:
-    """Success, and return where there is one, of every bundle in --model, on the same trials."""
+    """Success, and return where there is one, of every bundle in --model, on the same trials.
+
+    `scores` are those of the single trials, for comparisons of pairs.
+    """
     import numpy as np
 
     from sdiwm_model.planning.overrides import overridden
@@ -141,14 +167,18 @@ def _family(
     from sdiwm_sim.closed_loop import ModelController
     from sdiwm_sim.trials import counts
 
-    rows = [counts(results)]
+    rows, scores = [counts(results)], [_scores(results)]
     hashes = [first.manifest.model_hash]
     for bundle in args.model[1:]:
         runtime = load_runtime(bundle, args.backend, port=chosen_port(args))
-        controller = ModelController(runtime, overridden(runtime.manifest.planner, args.set))
-        rows.append(counts(_run(bundle.name, task, controller, trials)))
+        controller = ModelController(
+            runtime, overridden(runtime.manifest.planner, args.set), _replan_every(args, task)
+        )
+        found = _run(bundle.name, task, controller, trials)
+        rows.append(counts(found))
+        scores.append(_scores(found))
         hashes.append(runtime.manifest.model_hash)
-    family: dict[str, Any] = {"model_hash": hashes}
+    family: dict[str, Any] = {"model_hash": hashes, "scores": scores}
     for key in ("success", "return"):
         if key in rows[0]:
             family[key] = [row[key] for row in rows]

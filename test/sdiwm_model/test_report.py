@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from sdiwm_model.report import bootstrap_interval, build_report, distribution, rate, write_json
+from sdiwm_model.report import (
+    bootstrap_interval,
+    build_report,
+    distribution,
+    paired_ratio,
+    rate,
+    write_json,
+)
 
 
 def test_a_report_names_all_that_the_figures_depend_on(tmp_path):
@@ -60,3 +67,21 @@ def test_a_failed_write_leaves_the_old_report(tmp_path):
         write_json(path, {"new": float("nan")})
     assert json.loads(path.read_text()) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_ratio_of_pairs_is_tighter_than_that_of_strangers():
+    rng = np.random.default_rng(0)
+    theirs = rng.uniform(100, 900, 60)
+    ours = 0.9 * theirs + rng.normal(0, 5, 60)
+    paired = paired_ratio(ours, theirs, 0)
+    strangers = paired_ratio(rng.permutation(ours), theirs, 0)
+    assert paired["mean"] == pytest.approx(strangers["mean"])
+    assert paired["mean"] == pytest.approx(0.9, abs=0.01)
+    low, high = paired["ci95"]
+    assert low < paired["mean"] < high
+    assert 5 * (high - low) < strangers["ci95"][1] - strangers["ci95"][0]
+
+
+def test_nothing_is_no_ratio():
+    assert np.isnan(paired_ratio(np.ones(4), np.zeros(4), 0)["mean"])
+    assert paired_ratio(np.zeros(4), np.ones(4), 0)["mean"] == 0

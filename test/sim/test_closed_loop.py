@@ -82,6 +82,22 @@ def test_pictures_come_at_30_hz_and_plans_at_every_tick(task, loop):
     assert controller.timings.plan_ms == [1.0] * 200
 
 
+def test_a_slow_model_plans_once_a_model_step_and_sees_as_often(task):
+    runtime = FakeRuntime()
+    controller = ModelController(runtime, replan_every=8)
+    task.reset(3)
+    controller.begin(task, 3)
+    actions = []
+    for _ in range(200):  # 1 s
+        actions.append(controller.act(task))
+        task.step(actions[-1])
+    first = np.linspace(0, 1, HORIZON * 4).reshape(HORIZON, 4)
+    assert len(runtime.plans) == 25
+    assert runtime.pictures == 30
+    assert np.allclose(actions, first[0])
+    assert np.allclose(runtime.plans[1][2], np.concatenate([first[1:], first[-1:]]))
+
+
 def test_a_sentence_is_read_once_until_it_changes(task, loop):
     runtime, controller = loop
     run(task, controller, 5)

@@ -17,7 +17,6 @@ from sdiwm_sim.trials import (
     counts,
     draw_trials,
     layout_seed,
-    paired_ratio,
     per_seed,
     rewards,
     run_trials,
@@ -114,24 +113,6 @@ def test_a_refused_sentence_earns_nothing():
     assert rewards(results_with([50.0, None])).tolist() == [50.0, 0.0]
 
 
-def test_the_ratio_of_pairs_is_tighter_than_that_of_strangers():
-    rng = np.random.default_rng(0)
-    theirs = rng.uniform(100, 900, 60)
-    ours = 0.9 * theirs + rng.normal(0, 5, 60)
-    paired = paired_ratio(ours, theirs, 0)
-    strangers = paired_ratio(rng.permutation(ours), theirs, 0)
-    assert paired["mean"] == pytest.approx(strangers["mean"])
-    assert paired["mean"] == pytest.approx(0.9, abs=0.01)
-    low, high = paired["ci95"]
-    assert low < paired["mean"] < high
-    assert 5 * (high - low) < strangers["ci95"][1] - strangers["ci95"][0]
-
-
-def test_nothing_is_no_ratio():
-    assert np.isnan(paired_ratio(np.ones(4), np.zeros(4), 0)["mean"])
-    assert paired_ratio(np.zeros(4), np.ones(4), 0)["mean"] == 0
-
-
 @pytest.mark.parametrize(("episodes", "split"), [(0, "train"), (10**6 + 1, "train"), (1, "both")])
 def test_bad_trials_are_refused(task, episodes, split):
     with pytest.raises(SdiwmError):
@@ -162,7 +143,7 @@ def test_settings_are_compared_on_the_same_episodes(random_bundle, tmp_path, cap
     bundle = str(random_bundle)
     arguments = ["--model", bundle, bundle, "--episodes", "1", "--seeds", "0"]
     arguments += ["--heldout-episodes", "0", "--set", "candidates=16", "horizon=2"]
-    arguments += ["--compare", "candidates=8", "--json", str(report)]
+    arguments += ["--compare", "candidates=8", "--replan", "step", "--json", str(report)]
     assert cli.main(["bench", "control", *arguments]) == 0
     block = json.loads(report.read_text())["results"]["reach"]
     assert (block["planner"]["candidates"], block["planner"]["horizon"]) == (16, 2)
@@ -173,6 +154,9 @@ def test_settings_are_compared_on_the_same_episodes(random_bundle, tmp_path, cap
     assert block["compared"]["success"]["n"] == block["ratio"]["n"] == 1
     assert "heldout_success" not in block
     assert len(block["training_seeds"]["success"]) == 2
+    first, second = block["training_seeds"]["scores"]
+    assert first == second == {"success": [block["success"]["mean"]]}
+    assert block["plan_ms"]["n"] <= block["encode_ms"]["n"]  # 25 Hz of plans, 30 Hz of pictures
     assert block["training_seeds"]["success_std"] == 0
     shown = capsys.readouterr().out
     assert "with candidates 8, horizon 4" in shown
