@@ -3,8 +3,8 @@
 A *unit* is one number that one layer makes and others read: a channel of the image branch, a
 keypoint, a hidden unit of fusion, dynamics or head, a dimension of the latent. `layout` tells, for
 every parameter, which entries of its axes belong to which units; all else follows from that table.
-The image branch's part of it is found by torch-pruning (Fang et al., "DepGraph", 2023), which does
-not follow a spatial softmax, nor a GRU whose state is the latent: those are written down here.
+The image branch's part of it is found by torch-pruning; a spatial softmax, and a GRU whose state is
+the latent, it does not follow, so those are written down here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdiwm_model.compression.image_channels import MAPS, channel_groups, convolutions
 from sdiwm_model.dynamics import Dynamics
 from sdiwm_model.encoder import image_encoder
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.heads import GoalPicture, Places, Probe
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.world_model import WorldModel
-
-MAPS = "maps"  # the layer of an image branch whose maps become keypoints, two numbers each
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,11 @@ def groups(size: ModelSize) -> dict[str, Group]:
         SdiwmError: see `check_sliceable`.
     """
     check_sliceable(size)
-    found = {}
+    found, layers = {}, _convolutions(size)
     for camera in _cameras(size):
-        for layer, members in _channels(size).items():
-            found[camera + layer] = Group(members[0].units, _image_width(layer))
+        for layer in channel_groups(size.encoder):
+            units = layers[layer].out_channels
+            found[camera + layer] = Group(units, _image_width(layer))
         found[camera + MAPS] = Group(size.keypoints, "keypoints")
     found["fusion.0"] = Group(size.fusion[0], "fusion.0")
     found["fusion.1"] = Group(size.fusion[1], "fusion.1")
@@ -224,15 +224,6 @@ def _head(
     return table | _layer(f"{name}.output", (Run(outputs),), (hidden,))
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A convolution that makes (axis 0) or reads (axis 1) the channels of a group."""
-
-    layer: str
-    axis: int
-    units: int
-
-
 def _cameras(size: ModelSize) -> list[str]:
     """Prefixes of the parameters of every camera's image branch."""
     if size.cameras == 1:
@@ -246,44 +237,20 @@ def _image_width(layer: str) -> str:
     return f"channels.{names[layer]}" if layer in names else ""
 
 
-@cache
-def _channels(size: ModelSize) -> dict[str, list[_Member]]:
-    """Groups of one camera's convolutions, by the first layer that makes them: by torch-pruning."""
-    import torch_pruning
-
-    with torch.random.fork_rng():
-        encoder = image_encoder(replace(size, cameras=1))
-    image = torch.zeros(1, size.image_size, size.image_size, 3, dtype=torch.uint8)
-    graph = torch_pruning.DependencyGraph().build_dependency(encoder, image)
-    order = [name for name, module in encoder.named_modules() if isinstance(module, nn.Conv2d)]
-    found = {}
-    for group in graph.get_all_groups(root_module_types=[nn.Conv2d]):
-        members = set()
-        for dependency, indices in group:
-            layer = dependency.target.module
-            if isinstance(layer, nn.Conv2d):
-                name = next(n for n, m in encoder.named_modules() if m is layer)
-                axis = 0 if graph.is_out_channel_pruning_fn(dependency.handler) else 1
-                members.add(_Member(name, axis, len(indices)))
-        ordered = sorted(members, key=lambda each: (each.axis, order.index(each.layer)))
-        if ordered[0].layer != MAPS:
-            found[ordered[0].layer] = ordered
-    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+def _convolutions(size: ModelSize) -> dict[str, nn.Conv2d]:
+    """Of one camera's image branch, without their weights."""
+    with torch.device("meta"):
+        return convolutions(image_encoder(replace(size, cameras=1)))
 
 
 def _image_layout(size: ModelSize) -> Iterator[tuple[str, tuple[Axis, ...]]]:
-    with torch.device("meta"):
-        encoder = image_encoder(replace(size, cameras=1))
+    layers = _convolutions(size)
     for camera in _cameras(size):
-        axes: dict[tuple[str, int], Axis] = {}
-        for name, members in _channels(size).items():
-            for member in members:
-                axes[member.layer, member.axis] = (Run(member.units, camera + name),)
-        axes[MAPS, 0] = (Run(size.keypoints, camera + MAPS),)
-        for layer, module in encoder.named_modules():
-            if isinstance(module, nn.Conv2d):
-                made, read = (axes.get((layer, axis), ()) for axis in (0, 1))
-                made = made or (Run(module.out_channels),)
-                read = read or (Run(module.in_channels // module.groups),)
-                yield f"{camera}{layer}.weight", (made, read)
-                yield f"{camera}{layer}.bias", (made,)
+        axes: dict[tuple[str, int], Axis] = {(MAPS, 0): (Run(size.keypoints, camera + MAPS),)}
+        for name, uses in channel_groups(size.encoder).items():
+            for use in uses:
+                axes[use.layer, use.axis] = (Run(layers[name].out_channels, camera + name),)
+        for name, layer in layers.items():
+            makes = axes.get((name, 0), (Run(layer.out_channels),))
+            reads = axes.get((name, 1), (Run(layer.in_channels // layer.groups),))
+            yield from _layer(camera + name, makes, reads).items()
