@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sdiwm_model.runtime.mcu import McuRuntime
 
 HELP = "build, run, flash and watch the firmware of a microcontroller"
-RAM_BUDGET = 480 * 1024
-FLASH_BUDGET = 512 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +76,7 @@ def _contents(args: argparse.Namespace) -> Contents:
 
 def _build(args: argparse.Namespace, name: str) -> Path:
     """Build for a board and print what it takes."""
-    from sdiwm_model.firmware.boards import find_board
+    from sdiwm_model.firmware.boards import FLASH_BUDGET, RAM_BUDGET, find_board
     from sdiwm_model.firmware.memory import memory_of
     from sdiwm_model.firmware.program import build_firmware
 

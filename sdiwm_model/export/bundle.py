@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.checkpoint import (
+    CARD,
+    CARD_TEXT,
     MANIFEST,
     REMEDY,
     WEIGHTS,
@@ -25,8 +27,9 @@ from sdiwm_model.compression.activations import Calibration
 from sdiwm_model.compression.quantised_model import save_engine
 from sdiwm_model.compression.search import quantise_for_control
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.export.encoder import ENCODER
+from sdiwm_model.export.encoder import ENCODER, quantise_vision
 from sdiwm_model.export.onnx import OPSET, export_onnx
+from sdiwm_model.export.sources import CPP
 from sdiwm_model.training.finish import CALIBRATION, PICTURES
 
 ENGINE = "engine.safetensors"
@@ -48,7 +51,7 @@ def export_bundle(source: Path, out: Path, seed: int) -> tuple[Manifest, dict[st
         SdiwmError: ``source`` is no run, is damaged, or was exported before; ``out`` holds what
             is no bundle.
     """
-    _check_replaceable(out)
+    check_replaceable(out)
     model, manifest = load_model(source)
     calibration, pictures = read_calibration(source)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,25 +109,22 @@ def complete_bundle(folder: Path, calibration: Path) -> Manifest:
 
 
 def _write_encoder(folder: Path, pictures: NDArray[Any]) -> None:
-    """vision.onnx in integers, its ranges measured on pictures uint8 (N, H, W, 3 * cameras)."""
-    from sdiwm_model.export.compiler.calibrate import calibrate
-    from sdiwm_model.export.compiler.onnx_import import import_onnx
     from sdiwm_model.export.compiler.program_file import save_program
-    from sdiwm_model.export.compiler.quantise import quantise as quantise_network
-    from sdiwm_model.export.compiler.rewrite import simplify
 
-    graph = import_onnx(folder / VISION)
-    simplify(graph)
-    ranges = calibrate(graph, {graph.inputs[0].name: pictures})
-    save_program(quantise_network(graph, ranges), folder / ENCODER)
+    save_program(quantise_vision(folder / VISION, pictures), folder / ENCODER)
 
 
-def _check_replaceable(out: Path) -> None:
+def check_replaceable(out: Path) -> None:
+    """Refuse a place for a bundle where something else would be lost.
+
+    Raises:
+        SdiwmError: ``out`` is a file, or holds what is no part of a bundle.
+    """
     if not out.exists():
         return
     if not out.is_dir():
         raise SdiwmError(f"--out {out} is a file; name a folder")
-    ours = {MANIFEST, WEIGHTS, ENGINE, ENCODER}
+    ours = {MANIFEST, WEIGHTS, ENGINE, ENCODER, CARD, CARD_TEXT, CPP}
     foreign = [p.name for p in out.iterdir() if p.name not in ours and p.suffix != ".onnx"]
     if foreign:
         raise SdiwmError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,6 +81,18 @@ class Encoder:
     def macs(self) -> int:
         """Multiply-accumulates for one picture."""
         return sum(self.program.macs(o) for o in self.program.operators) + self.layout.extra_macs
+
+
+def quantise_vision(vision: Path, pictures: NDArray[Any]) -> Program:
+    """vision.onnx in integers, its ranges measured on pictures uint8 (N, H, W, 3 * cameras)."""
+    from sdiwm_model.export.compiler.calibrate import calibrate
+    from sdiwm_model.export.compiler.onnx_import import import_onnx
+    from sdiwm_model.export.compiler.quantise import quantise
+    from sdiwm_model.export.compiler.rewrite import simplify
+
+    graph = import_onnx(vision)
+    simplify(graph)
+    return quantise(graph, calibrate(graph, {graph.inputs[0].name: pictures}))
 
 
 def load_encoder(folder: Path, q: QuantisedModel) -> Encoder | None:

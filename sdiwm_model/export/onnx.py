@@ -120,7 +120,7 @@ def export_onnx(folder: Path, model: WorldModel) -> dict[str, float]:
     with _evaluating(model):
         for name, graph in graphs(model).items():
             with atomic_path(folder / f"{name}.onnx") as written:
-                _write(written, graph)
+                write_graph(written, graph)
                 errors[name] = max(
                     _largest_error(written, graphs(model, *shape)[name])
                     for shape in ((1, 2), (64, 32), (512, 5))
@@ -144,7 +144,8 @@ def _evaluating(model: WorldModel) -> Iterator[None]:
         model.train(training)
 
 
-def _write(path: Path, graph: Graph) -> None:
+def write_graph(path: Path, graph: Graph) -> None:
+    """Write one graph as ONNX, unchecked."""
     dimensions = {
         name: torch.export.Dim(name, min=1)
         for axes in graph.free.values()

@@ -18,6 +18,8 @@ class Board:
     machine         QEMU's name, None where it has no such board
     icount_shift    one instruction takes 2^shift ns of the emulated clock
     ticks_per_second  of the board's timer
+    memory          bytes of code, and of data, that the emulated board has: a model that is too
+                    large for the chip may still run there
     plan_cycles     cycles for each instruction of a plan, as `sdiwm bench mcu` estimates them,
     encoder_cycles  and of a picture's encoding
     """
@@ -29,6 +31,7 @@ class Board:
     machine: str | None
     icount_shift: int
     ticks_per_second: int
+    memory: int
     plan_cycles: float
     encoder_cycles: float
 
@@ -44,24 +47,26 @@ class Board:
 
 
 CLOCK_HZ = 480_000_000  # that estimates are for
+RAM_BUDGET = 480 << 10  # bytes of data, bss and stack, as the linker scripts have it
+FLASH_BUDGET = 512 << 10
 M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard")
 BOARDS = {
     board.name: board
     for board in (
         Board(
             "mps2-an500", "mps2_an500", (*M7_FLAGS, "-mfpu=fpv5-sp-d16"),
-            "cortex-m7", "mps2-an500", 6, 25_000_000, 0.64, 0.61,
+            "cortex-m7", "mps2-an500", 6, 25_000_000, 4 << 20, 0.64, 0.61,
         ),
         Board(
             # gcc 12 -O3 vectorised straight-line code wrongly for Helium
             "mps3-an547", "mps3_an547",
             ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto",
              "-fno-tree-slp-vectorize"),
-            "cortex-m55", "mps3-an547", 5, 32_000_000, 0.86, 1.04,
+            "cortex-m55", "mps3-an547", 5, 32_000_000, 512 << 10, 0.86, 1.04,
         ),
         Board(
             "stm32h743", "stm32h743", (*M7_FLAGS, "-mfpu=fpv5-d16"),
-            "cortex-m7", None, 0, 480_000_000, 1.0, 1.0,
+            "cortex-m7", None, 0, 480_000_000, 0, 1.0, 1.0,
         ),
     )
 }  # fmt: skip

@@ -50,6 +50,7 @@ def build_image(
     programs: Sequence[Path],
     generated: Mapping[str, str] | None = None,
     flags: Sequence[str] = (),
+    within_budget: bool = True,
 ) -> Path:
     """Compile `programs` with the board's start-up code into an ELF image.
 
@@ -59,13 +60,16 @@ def build_image(
         programs: C++ files; one of them has `int main()` and includes "boards/board.hpp".
         generated: more files by name, compiled where they end in .cpp; all can be included.
         flags: more flags for the compiler, such as -DNAME=1.
+        within_budget: False: link even what is too large for the board, to see how large it is.
 
     Raises:
         SdiwmError: no cross-compiler, or it or the linker failed: the first complaint is named.
             The linker refuses data, bss and stack beyond the board's RAM budget.
     """
     files = dict(generated or {})
-    image = cache_folder() / f"firmware-{board.name}-{_key(board, programs, files, flags)}.elf"
+    link = LINK_FLAGS if within_budget else (*LINK_FLAGS, "-Wl,--noinhibit-exec")
+    key = _key(board, programs, files, (*flags, *link))
+    image = cache_folder() / f"firmware-{board.name}-{key}.elf"
     if image.is_file():
         return image
     image.parent.mkdir(parents=True, exist_ok=True)
@@ -75,13 +79,18 @@ def build_image(
             (folder / file).write_text(text, encoding="utf-8")
         made = [folder / file for file in files if file.endswith(".cpp")]
         with atomic_path(image) as temporary:
-            usage = _compile(board, [*programs, *made], flags, folder, temporary)
+            usage = _compile(board, [*programs, *made], flags, link, folder, temporary)
             image.with_suffix(".su").write_text(usage, encoding="utf-8")
     return image
 
 
 def _compile(
-    board: Board, programs: Sequence[Path], flags: Sequence[str], folder: Path, image: Path
+    board: Board,
+    programs: Sequence[Path],
+    flags: Sequence[str],
+    link: Sequence[str],
+    folder: Path,
+    image: Path,
 ) -> str:
     """Compile and link; return what -fstack-usage said."""
     root = sources()
@@ -95,7 +104,7 @@ def _compile(
         _run([COMPILER, *board.flags, *FLAGS, *flags, *include, "-c", str(unit), "-o", str(target)])
         objects.append(str(target))
     scripts = [f"-L{root / 'boards' / board.folder}", f"-L{common}"]
-    _run([COMPILER, *board.flags, *objects, *scripts, *LINK_FLAGS, "-o", str(image)])
+    _run([COMPILER, *board.flags, *objects, *scripts, *link, "-o", str(image)])
     return "".join(path.read_text() for path in sorted(folder.glob("*.su")))
 
 
@@ -104,7 +113,7 @@ def _key(
 ) -> str:
     digest = hashlib.sha256()
     version = _run([COMPILER, "--version"])
-    digest.update(repr((board, version, FLAGS, LINK_FLAGS, tuple(flags))).encode())
+    digest.update(repr((board, version, FLAGS, tuple(flags))).encode())
     for name, text in sorted(files.items()):
         digest.update(f"{name}\0{text}\0".encode())
     ours = [path for ending in ("hpp", "cpp", "ld") for path in sources().rglob(f"*.{ending}")]

@@ -49,6 +49,13 @@ def largest_frames(image: Path, most: int = 6) -> dict[str, int]:
     return dict(sorted(frames.items(), key=lambda item: -item[1])[:most])
 
 
+def largest_buffer(image: Path) -> tuple[str, int]:
+    """Name and bytes of the largest variable in an image's RAM."""
+    rows = [line.split(maxsplit=3) for line in _tool("arm-none-eabi-nm", "-CSr", "--size-sort",
+                                                     str(image)).splitlines()]  # fmt: skip
+    return next((name, int(size, 16)) for _, size, kind, name in rows if kind in "bBdD")
+
+
 def symbols(image: Path) -> set[str]:
     """All names in an image."""
     return {line.split()[-1] for line in _tool("arm-none-eabi-nm", str(image)).splitlines()}

@@ -62,6 +62,7 @@ def generated_sources(contents: Contents) -> dict[str, str]:
     return made | generate_encoder(contents.encoder)
 
 
-def build_firmware(contents: Contents, board: Board) -> Path:
-    """The ELF image of a bundle's firmware, from the cache if there."""
-    return build_image(board, [sources() / "firmware.cpp"], generated_sources(contents))
+def build_firmware(contents: Contents, board: Board, within_budget: bool = True) -> Path:
+    """The ELF image of a bundle's firmware, from the cache if there; see `build_image`."""
+    made = generated_sources(contents)
+    return build_image(board, [sources() / "firmware.cpp"], made, within_budget=within_budget)

@@ -31,12 +31,12 @@ static inline Sums filled(int32_t bias) { return {bias, bias}; }
   SDIWM_LINES_128 SDIWM_LINES_128 SDIWM_LINES_128 SDIWM_LINES_128 SDIWM_LINES_128 \
       SDIWM_LINES_128 SDIWM_LINES_128
 
+constexpr int kUnrolled = 80;  // pairs of one asm statement, which is then as long as its lines say
+
 // s[row] += weight[pair][row] . units[pair]; the loop is unrolled by the assembler.
 template <int kPairs>
-static inline __attribute__((always_inline)) void accumulate(const uint32_t (*weight)[kRows],
-                                                             const uint32_t (*units)[kTile],
-                                                             Sums (&s)[kRows]) {
-  static_assert(kPairs <= 80, "the asm statement is longer than its lines say");
+static inline __attribute__((always_inline)) void accumulate_unrolled(
+    const uint32_t (*weight)[kRows], const uint32_t (*units)[kTile], Sums (&s)[kRows]) {
   uint32_t w0, w1, w2, u0, u1;
   asm("ldr %[w0], [%[w]]\n\t"
       "ldr %[u1], [%[u], #4]\n\t"
@@ -70,6 +70,16 @@ static inline __attribute__((always_inline)) void accumulate(const uint32_t (*we
         [w1] "=&r"(w1), [w2] "=&r"(w2), [u0] "=&r"(u0), [u1] "=&r"(u1)
       : [w] "r"(weight), [u] "r"(units), [n] "i"(kPairs)
       : "memory");
+}
+
+// The same of any width, so many pairs after the other.
+template <int kPairs>
+static inline __attribute__((always_inline)) void accumulate(const uint32_t (*weight)[kRows],
+                                                             const uint32_t (*units)[kTile],
+                                                             Sums (&s)[kRows]) {
+  constexpr int kFirst = kPairs < kUnrolled ? kPairs : kUnrolled;
+  accumulate_unrolled<kFirst>(weight, units, s);
+  if constexpr (kPairs > kFirst) accumulate<kPairs - kFirst>(weight + kFirst, units + kFirst, s);
 }
 
 }  // namespace SDIWM_ISA

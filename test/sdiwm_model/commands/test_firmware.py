@@ -4,7 +4,7 @@ import re
 import shutil
 
 from sdiwm_model.cli import main
-from sdiwm_model.commands.firmware import FLASH_BUDGET, RAM_BUDGET
+from sdiwm_model.firmware.boards import FLASH_BUDGET, RAM_BUDGET
 
 
 def test_build_says_what_it_takes(capsys, tmp_path):
