@@ -142,11 +142,11 @@ def hostile_of():
     return _hostile_model
 
 
-def _hostile_model(action, plan_horizon=0):
+def _hostile_model(action, plan_horizon=0, latent=8, hidden=12, head=8, fusion=(7, 5)):
     """Integers that training would never give: full-range weights, any shift and multiplier.
 
-    Widths are small; with 6 actions the smallest that still have two groups of actions with
-    unused places. A `plan_horizon` is that of a policy prior.
+    Widths are small unless asked; with 6 actions the smallest that still have two groups of actions
+    with unused places. A `plan_horizon` is that of a policy prior.
     """
     import numpy as np
 
@@ -159,11 +159,11 @@ def _hostile_model(action, plan_horizon=0):
     )
 
     rng = np.random.default_rng(2)
-    latent, hidden, head, prior = 8, 12, 8, 7
+    prior = 7
     shapes = {
-        "fusion_0": (7, 5),
-        "fusion_1": (5, 7),
-        "fusion_2": (latent, 5),
+        "fusion_0": (fusion[0], 5),
+        "fusion_1": (fusion[1], fusion[0]),
+        "fusion_2": (latent, fusion[1]),
         "input": (hidden, latent + action),
         "reset": (latent, hidden + latent),
         "update": (latent, hidden + latent),

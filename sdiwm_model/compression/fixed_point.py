@@ -59,12 +59,14 @@ def to_int8(x: ArrayLike) -> Integers:
     return saturate16(np.asarray(x, np.int64) + 128) >> 8
 
 
-def product(x: Integers, weight: NDArray[np.int8]) -> Integers:
-    """x (..., K), weight (M, K) -> sums (..., M).
+def product(x: Integers, weight: NDArray[np.int8], largest: int = 255) -> Integers:
+    """x (..., K) within +-largest, weight (M, K) -> sums (..., M).
 
-    Runs on BLAS in float64, which is exact here: every partial sum is below 2^53.
+    Runs on BLAS in floats, which is exact here: every partial sum is below 2^24 in float32, or
+    below 2^53 in float64 where ``largest`` and K do not promise that.
     """
-    return (x.astype(np.float64) @ weight.astype(np.float64).T).astype(np.int64)
+    exact = np.float32 if largest * 128 * weight.shape[1] < 2**24 else np.float64
+    return (x.astype(exact) @ weight.astype(exact).T).astype(np.int64)
 
 
 def latent_to_q15(z: ArrayLike) -> NDArray[np.int16]:

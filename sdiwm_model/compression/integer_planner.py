@@ -30,6 +30,7 @@ MAX_HORIZON = 64
 NOISE_SHARE = 4  # the noise state is in units of 4 action units, so that it spans +-4 actions
 COST_LIMIT = 2**28  # terminal value and smoothness saturate here, so that J stays below 2^31
 OCTAVES_Q32 = round(256 * math.log2(math.e) * 2**32)  # nats -> 1/256 octaves
+_NORMAL = normal_table().astype(np.int64)
 BEYOND = 11  # a candidate 11 temperatures worse has weight 32767 exp(-11) < 1: none
 
 
@@ -163,7 +164,7 @@ def normal_bytes(
     words = philox(counter, key)[n, :, n // 16 % 4]
     byte = (words[..., None] >> np.arange(0, 32, 8, dtype=np.uint64)) & np.uint64(255)
     byte = byte.reshape(candidates, 4 * groups).astype(np.int64)
-    magnitude = normal_table().astype(np.int64)[byte & 127]
+    magnitude = _NORMAL[byte & 127]
     return np.where(byte & 128, -magnitude, magnitude)
 
 

@@ -59,8 +59,8 @@ class IntegerModel:
         """Inputs (..., E + P) of `fusion_inputs` -> latents (..., Z)."""
         y = x.astype(np.int64)
         for name in ("fusion_0", "fusion_1"):
-            y = np.maximum(self._dense(name, y), 0)
-        return tanh_q15(self._dense("fusion_2", y)).astype(np.int16)
+            y = np.maximum(self._dense(name, y, 32767), 0)
+        return tanh_q15(self._dense("fusion_2", y, 32767)).astype(np.int16)
 
     def step(self, goal: Goal, z: NDArray[np.int16], a: NDArray[np.int8]) -> NDArray[np.int16]:
         """z (N, Z), a (N, A) -> next latents (N, Z)."""
@@ -101,9 +101,10 @@ class IntegerModel:
         before = saturate16(2 * self._dense("prior_output", hidden))  # Q12 -> Q13
         return mulhrs(tanh_q15(before), ACTION_ONE).astype(np.int16).reshape(-1, self.q.action)
 
-    def _dense(self, name: str, x: Integers) -> Integers:
+    def _dense(self, name: str, x: Integers, largest: int = 255) -> Integers:
         layer: Layer = self._layers[name]
-        return requantise(product(x, layer.weight) + layer.bias, layer.shift, layer.multiplier)
+        sums = product(x, layer.weight, largest) + layer.bias
+        return requantise(sums, layer.shift, layer.multiplier)
 
     def _head(
         self, head: str, gain: NDArray[np.int16], shift: NDArray[np.int16], z: NDArray[np.int16]

@@ -37,6 +37,7 @@ GATE_UNIT = 2.0**-12  # of the pre-activations of r, u and n
 GATE_ROW_UNIT = GATE_UNIT * 32767 / 32768  # largest unit of a gate's sum: no multiplier is above 1
 SUM_LIMIT = 2.0**24  # largest bias in the unit of an 8-bit layer's sum
 SUM_LIMIT_16 = 2.0**28  # and of a 16-bit layer's
+PRODUCTS_LIMIT_16 = 2.0**30  # of a 16-bit layer's products together, that its sum has 32 bits
 HEADROOM = 1.5  # of the fusion network's 16-bit activations above the largest value seen
 
 
@@ -160,7 +161,8 @@ def quantise_fusion(weights: Weights, inputs: list[Floats], feedback: bool = Tru
     for i in range(3):
         bias = weights[f"fusion.{i}.bias"].astype(np.float64)
         effective = weights[f"fusion.{i}.weight"].astype(np.float64) * units[i]
-        unit = row_units(effective, np.abs(bias), SUM_LIMIT_16)
+        heaviest = 32767 * np.abs(effective).sum(axis=1) / PRODUCTS_LIMIT_16
+        unit = np.maximum(row_units(effective, np.abs(bias), SUM_LIMIT_16), heaviest)
         weight, bias = _rounded(effective, bias, unit, inputs[i] / units[i], feedback)
         scale = requantisation(unit / units[i + 1], 15)
         layers[f"fusion_{i}"] = _layer(weight, bias, slice(0), scale)

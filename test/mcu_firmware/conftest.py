@@ -113,6 +113,13 @@ def odd_width_engine(request, hostile_of):
     return _engine(hostile_of(action, plan_horizon), isa)
 
 
+@pytest.fixture(scope="session", params=instruction_sets())
+def wide_engine(request, hostile_of):
+    """As wide as the size `full`: no buffer is small, every sum is as long as it gets."""
+    model = hostile_of(4, latent=256, hidden=256, head=256, fusion=(512, 256))
+    return _engine(model, request.param)
+
+
 @pytest.fixture(scope="session")
 def both_plans():
     """Plan by the engine and by the reference from the same start, checking every integer."""

@@ -134,6 +134,21 @@ def test_any_number_of_actions(odd_width_engine, both_plans, seed):
     both_plans(odd_width_engine, chosen, seed, goal, z[0], None)
 
 
+def test_models_as_wide_as_the_full_one(wide_engine, both_plans):
+    rng = np.random.default_rng(12)
+    model, reference = wide_engine.model, IntegerModel(wide_engine.model)
+    goal = odd_goal(rng, model)
+    z, moves = latents(rng, model, 70), actions(rng, model, 70, 3)
+    path = wide_engine.rollout(goal, z, moves)
+    np.testing.assert_array_equal(path, reference.rollout(goal, z, moves))
+    cost, value = wide_engine.heads(goal, z)
+    np.testing.assert_array_equal(cost, reference.cost(goal, z))
+    np.testing.assert_array_equal(value, reference.value(goal, z))
+    x = rng.choice(EDGES, model.features + model.proprio)
+    np.testing.assert_array_equal(wide_engine.fuse(x), reference.fuse(x))
+    both_plans(wide_engine, PlannerSettings(70, 5, 2), 7, goal, z[0], None)
+
+
 @pytest.mark.parametrize("candidates", [2, 16, 32, 63, 64, 65, 200])
 def test_plans_that_do_not_fill_their_last_tile(engine, calibration, both_plans, candidates):
     goal = make_goal(engine.model, calibration.conditionings[2])

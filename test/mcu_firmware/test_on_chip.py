@@ -49,9 +49,13 @@ def test_plans(chip, goal, candidates, horizon, iterations):
     assert reply.checksum == expected(chip.model, "plan", goal, 12, 3, planner=planner)
 
 
-@pytest.mark.parametrize("width", [(9, 2)], ids=["9-actions-with-prior"])
-def test_hostile_models_of_odd_widths(board, hostile_of, width):
-    model = hostile_of(*width)
+@pytest.mark.parametrize(
+    "widths",
+    [{"action": 9, "plan_horizon": 2}, {"action": 4, "latent": 164, "hidden": 172}],
+    ids=["9-actions-with-prior", "more-than-an-unrolled-loop"],
+)
+def test_hostile_models_of_odd_widths(board, hostile_of, widths):
+    model = hostile_of(**widths)
     goal = make_goal(model, np.full(model.conditioning, 0.7, np.float32))
     with VectorChip(board, model) as chip:
         for part, count, horizon in (("rollout", 70, 3), ("heads", 50, 1), ("fuse", 9, 1)):
