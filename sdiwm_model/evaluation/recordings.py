@@ -114,15 +114,32 @@ def closed_loop(
     task: str, bundle: Path, backend: str, episodes: int, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Success of the same weights, and the share of the oracle's return where there is one."""
+    block = control(task, [bundle], backend, episodes, seeds)
+    return {key: block[key] for key in ("success", "return_ratio") if key in block}
+
+
+def control(
+    task: str,
+    bundles: Sequence[Path],
+    backend: str,
+    episodes: int,
+    seeds: Sequence[int],
+    replan: str = "tick",
+) -> dict[str, Any]:
+    """The task's block of `sdiwm bench control`, of bundles of several training seeds.
+
+    Args:
+        replan: "tick" or "step", how often a fresh plan is made.
+    """
     with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
         report = Path(folder) / "control.json"
         run_command(
-            "bench", "control", "--task", task, "--backend", backend, "--model", str(bundle),
-            "--episodes", str(episodes), "--heldout-episodes", "0", "--seeds", *map(str, seeds),
-            "--json", str(report),
+            "bench", "control", "--task", task, "--backend", backend, "--model",
+            *map(str, bundles), "--episodes", str(episodes), "--heldout-episodes", "0",
+            "--seeds", *map(str, seeds), "--replan", replan, "--json", str(report),
         )  # fmt: skip
         block: dict[str, Any] = json.loads(report.read_text())["results"][task]
-    return {key: block[key] for key in ("success", "return_ratio") if key in block}
+    return block
 
 
 def replay(data: Path, out: Path, steps: int, errors: dict[str, float], seed: int) -> None:

@@ -1,0 +1,103 @@
+"""How long every stage takes on every target of this machine, all in the same rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdiwm_model.checkpoint import read_manifest
+from sdiwm_model.evaluation.round_robin import one_core, round_robin
+from sdiwm_model.evaluation.stages import FULL, Stage, missing_for
+from sdiwm_model.report import distribution
+from sdiwm_model.runtime.load import load_runtime
+from sdiwm_model.runtime.protocols import HOST_BACKENDS, Runtime
+
+PARTS = ("encode", "fuse", "plan")
+Calls = dict[tuple[Path, str, str], Callable[[], object]]
+
+
+def latencies(
+    stages: Sequence[Stage], seconds: float, seed: int, notes: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """For each stage, of its first bundle: widths, not weights, tell how long it takes.
+
+    `latency_ms`: of one plan, by target; `parts_ms`: also of a picture and of what is fused with
+    it; `speedup`: the full model's median over this one's, on the same target; `speedup_of_stage`:
+    that of the full model's fastest float target over this stage's own; `control_hz`: 1 / (fuse +
+    plan), all that a control tick takes when no picture has come.
+
+    Args:
+        seconds: for each part of each stage and target.
+        notes: told why a target is missing.
+    """
+    calls: Calls = {}
+    for stage in stages:
+        for target in HOST_BACKENDS:
+            reason = missing_for(target, read_manifest(stage.bundles[0]))
+            if reason is None:
+                _add_calls(calls, stage.bundles[0], target, seed)
+            else:
+                notes[f"{stage.name}.latency_ms.{target}"] = reason
+    with one_core():
+        times = round_robin(calls, seconds, seed)
+    found = {
+        stage.name: _figures(stage, {key: distribution(each) for key, each in times.items()})
+        for stage in stages
+    }
+    full = found[FULL]["latency_ms"]
+    fastest = min(full[target]["p50"] for target in ("torch", "onnx") if full[target])
+    for stage in stages:
+        block = found[stage.name]
+        own = block["latency_ms"]
+        block["speedup"] = {
+            target: full[target]["p50"] / own[target]["p50"]
+            for target in HOST_BACKENDS
+            if full[target] and own[target]
+        }
+        block["speedup_of_stage"] = fastest / own[stage.backend]["p50"]
+    return found
+
+
+def _figures(stage: Stage, times: dict[tuple[Path, str, str], dict[str, Any]]) -> dict[str, Any]:
+    parts = {
+        target: {part: times[stage.bundles[0], target, part] for part in PARTS}
+        for target in HOST_BACKENDS
+        if (stage.bundles[0], target, "plan") in times
+    }
+    own = parts[stage.backend]
+    return {
+        "latency_ms": {
+            target: parts[target]["plan"] if target in parts else None for target in HOST_BACKENDS
+        },
+        "parts_ms": parts,
+        "control_hz": 1e3 / (own["fuse"]["p50"] + own["plan"]["p50"]),
+    }
+
+
+def _add_calls(calls: Calls, bundle: Path, target: str, seed: int) -> None:
+    if (bundle, target, "plan") not in calls:  # a stage may be other integers of the same bundle
+        runtime = load_runtime(bundle, target)
+        for part, call in zip(PARTS, _calls(runtime, seed), strict=True):
+            calls[bundle, target, part] = call
+
+
+def _calls(runtime: Runtime, seed: int) -> tuple[Callable[[], object], ...]:
+    """Calls of the parts, on random inputs: what is in them does not change their time."""
+    sizes = runtime.manifest.sizes
+    rng = np.random.default_rng(seed)
+    shape = (sizes.image_size, sizes.image_size, 3 * sizes.cameras)
+    picture = rng.integers(0, 256, shape).astype(np.uint8)
+    features = rng.uniform(-1, 1, sizes.frames * sizes.features).astype(np.float32)
+    proprio = rng.uniform(-1, 1, sizes.proprio).astype(np.float32)
+    c = rng.uniform(-1, 1, sizes.conditioning).astype(np.float32)
+    z = runtime.fuse(features, proprio)
+    planner = runtime.make_planner(runtime.manifest.planner, seed)
+    warm_start = planner.plan(z, c, None).actions
+    return (
+        lambda: runtime.encode_image(picture),
+        lambda: runtime.fuse(features, proprio),
+        lambda: planner.plan(z, c, warm_start),
+    )
