@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
 WEIGHTS = "model.safetensors"
+CARD, CARD_TEXT = "model_card.json", "MODEL_CARD.md"  # about a bundle, and no part of its hash
 REMEDY = "fetch the bundle again, or make it anew with 'sdiwm train' and 'sdiwm export'"
 
 
@@ -54,9 +55,10 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Hash every file of ``folder`` and write model.json, atomically."""
+    """Hash every file of ``folder`` but a model card, and write model.json, atomically."""
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    digests = {name: sha256_of_file(folder / name) for name in names if name != MANIFEST}
+    about = (MANIFEST, CARD, CARD_TEXT)
+    digests = {name: sha256_of_file(folder / name) for name in names if name not in about}
     content = asdict(manifest) | {"format_version": FORMAT_VERSION, "files": digests}
     hashed = replace(manifest, files=digests)
     content |= {"model_hash": hashed.model_hash}

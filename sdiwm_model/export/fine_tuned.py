@@ -84,7 +84,7 @@ def compress_run(
         "ranges": asdict(ranges),
         "of": manifest.model_hash,
     }
-    write_manifest(out, replace(manifest, provenance=manifest.provenance | {"compress": about}))
+    write_manifest(out, replace(manifest, provenance=manifest.provenance | {"fine_tune": about}))
     return about
 
 
