@@ -25,6 +25,7 @@ from sdiwm_model.checkpoint import (
 )
 from sdiwm_model.complexity import complexity
 from sdiwm_model.compression.importance import importance
+from sdiwm_model.compression.refill import Inputs, refill
 from sdiwm_model.compression.slicing import check_sliceable, groups, slice_model
 from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.errors import SdiwmError
@@ -108,8 +109,9 @@ def prune(
     """Remove units of the run or bundle ``source`` and train the rest again, into the run ``out``.
 
     Each round removes as large a share as the others: of every group the units that matter least,
-    see `importance`. Then `train` goes on from there, with the settings of ``source`` where it
-    holds them, else those of the task. Stopped, it goes on with the same call.
+    see `importance`; what they told is read from the others as far as possible, see `refill`. Then
+    `train` goes on from there, with the settings of ``source`` where it holds them, else those of
+    the task. Stopped, it goes on with the same call.
 
     Args:
         data: folders of episodes, for importance and training.
@@ -194,8 +196,14 @@ def _remove_units(
     episodes = Experience.from_episodes(
         load_episodes(list(data)), task["cost_unit"], task["camera_lags"]
     )
-    matters = importance(model, episodes, config.horizon, config.discount, settings.batches, seed)
-    sliced = slice_model(model, chosen_units(model, size, matters))
+    inputs = Inputs()
+    with inputs.watching(model):
+        matters = importance(
+            model, episodes, config.horizon, config.discount, settings.batches, seed
+        )
+    kept = chosen_units(model, size, matters)
+    refill(model, kept, inputs)
+    sliced = slice_model(model, kept)
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / WEIGHTS, sliced)
     provenance = manifest.provenance | {"prune": identity}
