@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for the task."""
     from sdiwm_model.evaluation.kept import Kept
     from sdiwm_model.evaluation.stage_accuracy import summary, versus_full
+    from sdiwm_model.evaluation.stage_estimates import estimates
     from sdiwm_model.evaluation.stage_latency import latencies
     from sdiwm_model.evaluation.stage_runs import accuracies, add_control, between_seeds
     from sdiwm_model.evaluation.stages import FULL, size_facts
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     notes: dict[str, str] = {}
     timed = latencies(stages, args.seconds, args.seeds[0], notes)
     kept = Kept(args.keep)
+    for name, found in estimates(stages, kept, notes).items():
+        timed[name]["latency_ms"] |= found
     rows = accuracies(stages, _folders(args), args.horizon, kept)
     results: dict[str, Any] = {"ranking_between_full_models": between_seeds(rows[FULL])}
     if args.success_episodes:
@@ -115,21 +118,29 @@ def print_table(results: dict[str, Any]) -> None:
 
 def _print_costs(stages: dict[str, Any]) -> None:
     targets = list(next(iter(stages.values()))["latency_ms"])
-    head = "".join(f"{target:>22}" for target in targets)
-    print(f"  {'':<22}{'params':>9}{'MMAC/plan':>11}{'KB':>8}{head}{'faster':>9}{'Hz':>9}")
+    head = "".join(f"{target:>{_width(target)}}" for target in targets)
+    print(f"  {'':<22}{'params':>9}{'MMAC/plan':>11}{'KB':>8}{head}{'faster':>9}{'Hz':>7}")
     for name, block in stages.items():
-        shown = ""
-        for target in targets:
-            spread = block["latency_ms"][target]
-            times = "-" if spread is None else f"{spread['p50']:.3g} (p99 {spread['p99']:.3g})"
-            shown += f"{times:>22}"
         macs, size = block["macs"]["plan"], block["bytes"][block["backend"]]
+        times = (f"{_time(block['latency_ms'][each]):>{_width(each)}}" for each in targets)
         print(
             f"  {name + ' @' + block['backend']:<22}{block['params']:>9}"
             f"{'-' if macs is None else f'{macs / 1e6:.1f}':>11}"
-            f"{'-' if size is None else f'{size / 1e3:.0f}':>8}{shown}"
-            f"{block['speedup_of_stage']:>8.1f}x{block['control_hz']:>9.0f}"
+            f"{'-' if size is None else f'{size / 1e3:.0f}':>8}{''.join(times)}"
+            f"{block['speedup_of_stage']:>8.1f}x{block['control_hz']:>7.0f}"
         )
+
+
+def _width(target: str) -> int:
+    return 22 if target in ("torch", "onnx", "native") else 12
+
+
+def _time(figures: dict[str, Any] | None) -> str:
+    if figures is None or figures.get("plan_ms", 0) is None:
+        return "-"
+    if "plan_ms" in figures:  # of a microcontroller: of its own, smaller plan
+        return f"{figures['plan_ms']:.3g}" + ("" if figures["fits"] else " (!)")
+    return f"{figures['p50']:.3g} (p99 {figures['p99']:.3g})"
 
 
 def _print_accuracy(stages: dict[str, Any], steps: int) -> None:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from sdiwm_model.checkpoint import read_manifest
+from sdiwm_model.checkpoint import load_model, read_manifest
 from sdiwm_model.evaluation.round_robin import one_core, round_robin
 from sdiwm_model.evaluation.stages import FULL, Stage, missing_for
 from sdiwm_model.report import distribution
 from sdiwm_model.runtime.load import load_runtime
 from sdiwm_model.runtime.protocols import HOST_BACKENDS, Runtime
+from sdiwm_model.runtime.torch import TorchDynamics, TorchRuntime
 
+TARGETS = (*HOST_BACKENDS, "gpu")
 PARTS = ("encode", "fuse", "plan")
+NO_GPU = "no CUDA device, or a torch that was built without it"
 Calls = dict[tuple[Path, str, str], Callable[[], object]]
 
 
@@ -35,12 +39,12 @@ def latencies(
     """
     calls: Calls = {}
     for stage in stages:
-        for target in HOST_BACKENDS:
-            reason = missing_for(target, read_manifest(stage.bundles[0]))
+        for target in TARGETS:
+            reason = _missing(target, stage.bundles[0])
             if reason is None:
                 _add_calls(calls, stage.bundles[0], target, seed)
             else:
-                notes[f"{stage.name}.latency_ms.{target}"] = reason
+                notes[f"stages.{stage.name}.latency_ms.{target}"] = reason
     with one_core():
         times = round_robin(calls, seconds, seed)
     found = {
@@ -54,7 +58,7 @@ def latencies(
         own = block["latency_ms"]
         block["speedup"] = {
             target: full[target]["p50"] / own[target]["p50"]
-            for target in HOST_BACKENDS
+            for target in TARGETS
             if full[target] and own[target]
         }
         block["speedup_of_stage"] = fastest / own[stage.backend]["p50"]
@@ -64,24 +68,38 @@ def latencies(
 def _figures(stage: Stage, times: dict[tuple[Path, str, str], dict[str, Any]]) -> dict[str, Any]:
     parts = {
         target: {part: times[stage.bundles[0], target, part] for part in PARTS}
-        for target in HOST_BACKENDS
+        for target in TARGETS
         if (stage.bundles[0], target, "plan") in times
     }
     own = parts[stage.backend]
     return {
         "latency_ms": {
-            target: parts[target]["plan"] if target in parts else None for target in HOST_BACKENDS
+            target: parts[target]["plan"] if target in parts else None for target in TARGETS
         },
         "parts_ms": parts,
         "control_hz": 1e3 / (own["fuse"]["p50"] + own["plan"]["p50"]),
     }
 
 
+def _missing(target: str, bundle: Path) -> str | None:
+    if target == "gpu":
+        return None if torch.cuda.is_available() else NO_GPU
+    return missing_for(target, read_manifest(bundle))
+
+
 def _add_calls(calls: Calls, bundle: Path, target: str, seed: int) -> None:
     if (bundle, target, "plan") not in calls:  # a stage may be other integers of the same bundle
-        runtime = load_runtime(bundle, target)
+        runtime = _GpuRuntime(bundle) if target == "gpu" else load_runtime(bundle, target)
         for part, call in zip(PARTS, _calls(runtime, seed), strict=True):
             calls[bundle, target, part] = call
+
+
+class _GpuRuntime(TorchRuntime):
+    """The candidates of a plan on a GPU, all else on this processor."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(bundle)
+        self.dynamics = TorchDynamics(load_model(bundle)[0], "cuda")
 
 
 def _calls(runtime: Runtime, seed: int) -> tuple[Callable[[], object], ...]:

@@ -19,34 +19,39 @@ from sdiwm_model.world_model import WorldModel
 
 
 class TorchDynamics:
-    """A world model's dynamics and heads behind numpy arrays."""
+    """A world model's dynamics and heads behind numpy arrays.
 
-    def __init__(self, model: WorldModel) -> None:
-        self.model = model
+    Args:
+        device: of torch, where the model is moved and all is computed.
+    """
+
+    def __init__(self, model: WorldModel, device: str = "cpu") -> None:
+        self.model = model.to(device)
         self.action_size = model.size.action
+        self._device = device
 
     @torch.inference_mode()
     def step(self, z: Array, a: Array, c: Array) -> Array:
         """z (N, Z), a (N, A), c (C,) -> next latents (N, Z)."""
-        goal = torch.from_numpy(c).expand(len(z), -1)
-        return self.model.dynamics(torch.from_numpy(z), torch.from_numpy(a), goal).numpy()
+        goal = self._tensor(c).expand(len(z), -1)
+        return self.model.dynamics(self._tensor(z), self._tensor(a), goal).cpu().numpy()
 
     @torch.inference_mode()
     def cost(self, z: Array, c: Array) -> Array:
         """z (N, Z), c (C,) -> (N,)."""
-        return self.model.cost(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+        return self.model.cost(self._tensor(z), self._tensor(c)).cpu().numpy()
 
     @torch.inference_mode()
     def value(self, z: Array, c: Array) -> Array:
         """z (N, Z), c (C,) -> (N,)."""
-        return self.model.value(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+        return self.model.value(self._tensor(z), self._tensor(c)).cpu().numpy()
 
     @torch.inference_mode()
     def prior(self, z: Array, c: Array) -> Array | None:
         """z (Z,), c (C,) -> (h, A), or None for a model without a prior."""
         if self.model.prior is None:
             return None
-        return self.model.prior(torch.from_numpy(z), torch.from_numpy(c)).numpy()
+        return self.model.prior(self._tensor(z), self._tensor(c)).cpu().numpy()
 
     @torch.inference_mode()
     def rollout_cost(
@@ -59,17 +64,20 @@ class TorchDynamics:
     ) -> Array:
         """z (Z,), actions (N, H, A), c (C,) -> (N,): sum of costs and weighted last value."""
         count = len(actions)
-        goal = torch.from_numpy(c)
-        latents = torch.from_numpy(z).expand(count, -1)
+        goal = self._tensor(c)
+        latents = self._tensor(z).expand(count, -1)
         goals = goal.expand(count, -1)
-        total = torch.zeros(count)
-        for action in torch.from_numpy(actions).unbind(1):
+        total = torch.zeros(count, device=self._device)
+        for action in self._tensor(actions).unbind(1):
             latents = self.model.dynamics(latents, action, goals)
             costs = self.model.cost.all(latents, goal)
             total = total + costs.mean(dim=-1)
             if disagreement > 0.0:
                 total = total + disagreement * costs.std(dim=-1, unbiased=False)
-        return (total + value_weight * self.model.value(latents, goal)).numpy()
+        return (total + value_weight * self.model.value(latents, goal)).cpu().numpy()
+
+    def _tensor(self, x: Array) -> torch.Tensor:
+        return torch.from_numpy(x).to(self._device)
 
 
 class TorchRuntime:

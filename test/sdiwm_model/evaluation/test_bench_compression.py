@@ -10,7 +10,7 @@ import pytest
 from sdiwm_model import cli
 from sdiwm_model.checkpoint import read_manifest, write_manifest
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.evaluation import ranking, round_robin, stage_runs
+from sdiwm_model.evaluation import ranking, round_robin, stage_estimates, stage_runs
 from sdiwm_model.evaluation.kept import Kept
 from sdiwm_model.evaluation.ranking import agreement
 from sdiwm_model.evaluation.stage_accuracy import versus_full
@@ -18,6 +18,23 @@ from sdiwm_model.evaluation.stage_runs import between_seeds
 from sdiwm_model.evaluation.stages import Stage, check_stages, read_stage, size_facts
 
 STEPS = 20
+ESTIMATE = {"plan_ms": 5.0, "ms_est": 9.0, "fits": True, "plan": "32x4"}
+
+
+@pytest.fixture(autouse=True)
+def boards(monkeypatch):
+    """A chip that runs all, and one that cannot."""
+
+    class Estimated:
+        def to_dict(self):
+            return {key: ESTIMATE[key] for key in ("plan_ms", "ms_est", "fits")} | {"notes": ()}
+
+    def estimate_bundle(bundle, board, settings):
+        if board == "mps3-an547":
+            raise SdiwmError("mps3-an547 cannot run it")
+        return Estimated()
+
+    monkeypatch.setattr(stage_estimates, "estimate_bundle", estimate_bundle)
 
 
 @pytest.fixture
@@ -54,7 +71,8 @@ def measure(random_bundle, folders, tmp_path, monkeypatch, asked):
 
     def run():
         assert cli.main(["bench", "compression", *arguments]) == 0
-        return json.loads(path.read_text())["results"]["reach"]
+        report = json.loads(path.read_text())
+        return report["results"]["reach"] | {"notes": report["notes"]}
 
     return run
 
@@ -68,6 +86,8 @@ def test_stages_are_judged_on_the_same_episodes_and_timed_together(measure, aske
         assert block[f"hri_at_{STEPS}"]["n"] == 16
         assert block["success"]["n"] == 4
         assert block["control_hz"] > 0
+        assert block["latency_ms"]["m7_est"] == ESTIMATE
+        assert block["latency_ms"]["m55_est"] is None
     assert full["latency_ms"] == quantised["latency_ms"]  # one bundle, measured once
     assert quantised["speedup_of_stage"] > full["speedup_of_stage"]
     assert full["accuracy_vs_full"]["hri"]["mean"] == 1
@@ -83,6 +103,7 @@ def test_stages_are_judged_on_the_same_episodes_and_timed_together(measure, aske
     assert "success_every_tick" not in full
     assert [call[-1] for call in asked] == ["step", "step", "tick"]
     assert results["oracle_success"]["mean"] == 1
+    assert "cannot run it" in results["notes"]["stages.full.latency_ms.m55_est"]
     assert "quantised @native" in capsys.readouterr().out
 
 
