@@ -23,6 +23,25 @@ from sdiwm_model.world_model import WorldModel
 JUDGED = 10  # one plan of so many is kept for judging
 
 
+class Projection(nn.Module):
+    """A student's numbers (..., X) -> a teacher's (..., Y), linearly; thrown away after training.
+
+    Args:
+        width: X.
+        taught: what the teacher has to say to all the data, (N, Y).
+    """
+
+    def __init__(self, width: int, taught: Tensor) -> None:
+        super().__init__()
+        self._mean, self._variance = taught.mean(dim=0), taught.var(dim=0)
+        self._linear = nn.Linear(width, taught.shape[1])
+
+    def unexplained(self, own: Tensor, taught: Tensor) -> Tensor:
+        """The share of the teacher's variance that the projection of ``own`` leaves unexplained."""
+        told = self._mean + self._variance.mean().sqrt() * self._linear(own)
+        return unexplained_share(told, taught, self._variance)
+
+
 class GuidedVision:
     """The image branch, whose features tell a teacher's through a linear projection."""
 
@@ -32,18 +51,18 @@ class GuidedVision:
         self.name, self.steps, self.learning_rate = stage.name, stage.steps, stage.learning_rate
         self._stage, self._model, self._teacher = stage, model, teacher
         self._weight, self._batch = config.distillation.features_weight, config.vision_batch
-        self._variance = teacher.features.var(dim=0)
-        self._project = nn.Linear(model.size.features, teacher.model.size.features)
+        self._projection = Projection(model.size.features, teacher.features)
 
     def modules(self) -> nn.ModuleDict:
-        return nn.ModuleDict({**self._stage.modules(), "features_projection": self._project})
+        return nn.ModuleDict({**self._stage.modules(), "features_projection": self._projection})
 
     def loss(self, step: int, generator: torch.Generator) -> Loss:
         own = self._stage.loss(step, generator)
         frames = self._teacher.data.frames
         chosen = frame_indices(len(frames), self._batch, generator)
-        told = self._project(self._model.vision(frames[chosen]))
-        part = unexplained_share(told, self._teacher.features[chosen], self._variance)
+        part = self._projection.unexplained(
+            self._model.vision(frames[chosen]), self._teacher.features[chosen]
+        )
         return Loss(own.total + self._weight * part, own.parts | {"features": part})
 
 
@@ -98,30 +117,32 @@ class GuidedWorld:
         self._teacher, self._lessons, self._config = teacher, lessons, config
         data = teacher.data
         self._begins = torch.repeat_interleave(data.starts, data.lengths)
-        self._variance = teacher.latents.var(dim=0)
-        self._project = nn.Linear(model.size.latent, teacher.model.size.latent)
-
-    def modules(self) -> nn.ModuleDict:
-        return nn.ModuleDict({**self._stage.modules(), "latents_projection": self._project})
-
-    def loss(self, step: int, generator: torch.Generator) -> Loss:
-        own = self._stage.loss(step, generator)
-        settings, has_prior = self._config.distillation, self._model.prior is not None
+        self._projection = Projection(model.size.latent, teacher.latents)
+        settings = config.distillation
         weights = {
             "latents": settings.latents_weight,
             "rollouts": settings.rollouts_weight,
             "ranking": settings.ranking_weight,
-            "imitation": settings.prior_weight if has_prior else 0.0,
+            "imitation": settings.prior_weight if model.prior is not None else 0.0,
         }
-        asked = {name: weight for name, weight in weights.items() if weight}
+        self._weights = {name: weight for name, weight in weights.items() if weight}
+
+    def modules(self) -> nn.ModuleDict:
+        own = {"latents_projection": self._projection}
+        if "imitation" in self._weights and self._model.prior is not None:
+            own["prior"] = self._model.prior
+        return nn.ModuleDict({**self._stage.modules(), **own})
+
+    def loss(self, step: int, generator: torch.Generator) -> Loss:
+        own = self._stage.loss(step, generator)
         total, parts = own.total, dict(own.parts)
-        if "latents" in asked or "rollouts" in asked:
+        if "latents" in self._weights or "rollouts" in self._weights:
             parts |= self._telling(generator)
-        if "ranking" in asked:
+        if "ranking" in self._weights:
             parts |= self._ranking(generator)
-        if "imitation" in asked:
+        if "imitation" in self._weights:
             parts["imitation"] = self._imitation(generator)
-        for name, weight in asked.items():
+        for name, weight in self._weights.items():
             total = total + weight * parts[name]
         return Loss(total, parts)
 
@@ -143,8 +164,8 @@ class GuidedWorld:
             codes = conditioning(teacher.model, teacher.features, goal)
             rolled_by_teacher = teacher.model.rollout(taught[:, 0], actions, codes)
         return {
-            "latents": unexplained_share(self._project(real), taught, self._variance),
-            "rollouts": unexplained_share(self._project(rolled), rolled_by_teacher, self._variance),
+            "latents": self._projection.unexplained(real, taught),
+            "rollouts": self._projection.unexplained(rolled, rolled_by_teacher),
         }
 
     def _ranking(self, generator: torch.Generator) -> dict[str, Tensor]:

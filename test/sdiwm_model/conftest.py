@@ -1,4 +1,4 @@
-"""A small data set of the real task, shared by the training tests."""
+"""A small data set of the real task, and settings for runs of seconds on it."""
 
 import pytest
 
