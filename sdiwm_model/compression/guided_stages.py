@@ -128,7 +128,7 @@ class GuidedWorld:
         self._weights = {name: weight for name, weight in weights.items() if weight}
 
     def modules(self) -> nn.ModuleDict:
-        own = {"latents_projection": self._projection}
+        own: dict[str, nn.Module] = {"latents_projection": self._projection}
         if "imitation" in self._weights and self._model.prior is not None:
             own["prior"] = self._model.prior
         return nn.ModuleDict({**self._stage.modules(), **own})
