@@ -81,7 +81,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for stage in stages
     }
     results |= {"deployed": deployed, "horizon": args.horizon}
+    if args.json is not None:
+        _draw(args, results)
     return {args.task: results, "notes": notes}
+
+
+def _draw(args: argparse.Namespace, results: dict[str, Any]) -> None:
+    from sdiwm_model.evaluation.tradeoffs import draw_tradeoffs
+
+    picture = args.json.with_suffix(".png")
+    draw_tradeoffs(picture, results, args.task)
+    print(f"picture: {picture}")
 
 
 def _stages(args: argparse.Namespace) -> tuple[list[Stage], str]:

@@ -16,6 +16,7 @@ from sdiwm_model.evaluation.ranking import agreement
 from sdiwm_model.evaluation.stage_accuracy import versus_full
 from sdiwm_model.evaluation.stage_runs import between_seeds
 from sdiwm_model.evaluation.stages import Stage, check_stages, read_stage, size_facts
+from sdiwm_model.evaluation.tradeoffs import points_of
 
 STEPS = 20
 ESTIMATE = {"plan_ms": 5.0, "ms_est": 9.0, "fits": True, "plan": "32x4"}
@@ -77,7 +78,9 @@ def measure(random_bundle, folders, tmp_path, monkeypatch, asked):
     return run
 
 
-def test_stages_are_judged_on_the_same_episodes_and_timed_together(measure, asked, capsys):
+def test_stages_are_judged_on_the_same_episodes_and_timed_together(
+    measure, asked, tmp_path, capsys
+):
     results = measure()
     full, quantised = (results["stages"][name] for name in ("full", "quantised"))
     for block in (full, quantised):
@@ -103,6 +106,7 @@ def test_stages_are_judged_on_the_same_episodes_and_timed_together(measure, aske
     assert "success_every_tick" not in full
     assert [call[-1] for call in asked] == ["step", "step", "tick"]
     assert results["oracle_success"]["mean"] == 1
+    assert (tmp_path / "compression.png").stat().st_size > 10_000
     assert "cannot run it" in results["notes"]["stages.full.latency_ms.m55_est"]
     assert "quantised @native" in capsys.readouterr().out
 
@@ -138,6 +142,20 @@ def test_what_is_kept_is_kept_for_the_same_question_alone(tmp_path):
     assert kept("a", {"seed": 0}, lambda: {"x": 2}) == {"x": 1}
     assert kept("a", {"seed": 1}, lambda: {"x": 2}) == {"x": 2}
     assert Kept(None)("a", {"seed": 0}, lambda: {"x": 3}) == {"x": 3}
+
+
+def test_a_picture_shows_each_stage_at_its_own_latency_and_size():
+    block = {
+        "backend": "native",
+        "latency_ms": {"torch": {"p50": 30.0}, "native": {"p50": 0.35}},
+        "bytes": {"native": 120_000},
+        "success": {"mean": 0.9, "ci95": [0.8, 0.95]},
+    }
+    points = points_of({"distilled": block}, "ms", "success")
+    assert points == {"distilled": (0.35, block["success"])}
+    assert points_of({"distilled": block}, "KB", "success") == {
+        "distilled": (120.0, block["success"])
+    }
 
 
 def row(hri, error, success):
