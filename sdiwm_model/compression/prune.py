@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 import shutil
@@ -28,6 +29,7 @@ from sdiwm_model.compression.importance import importance
 from sdiwm_model.compression.refill import Inputs, refill
 from sdiwm_model.compression.slicing import check_sliceable, groups, slice_model
 from sdiwm_model.data.loader import load_episodes
+from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.report import commit
 from sdiwm_model.sizes import TILE, ModelSize, find_size
@@ -129,7 +131,13 @@ def prune(
     target = pruned_size(origin.sizes, settings.ratio)
     reader = open_data(data)
     check_task(origin, source, reader.task)
-    identity = {"seed": seed, "settings": asdict(settings), "of": origin.model_hash}
+    _training(source, origin, target, settings, last=True).check_against(min(reader.lengths))
+    identity = {
+        "seed": seed,
+        "settings": asdict(settings),
+        "of": origin.model_hash,
+        "episodes": _fingerprint(reader),
+    }
     if done := _finished(out, source, identity):
         return done
     before = source
@@ -139,7 +147,7 @@ def prune(
         sliced, folder = (out / ROUNDS / f"{number}-{part}" for part in ("sliced", "trained"))
         config = _training(source, origin, size, settings, last=number == settings.rounds)
         if not _finished(sliced, source, identity):
-            _remove_units(before, sliced, size, data, config, settings, seed, identity)
+            _write_sliced(before, sliced, size, data, config, settings, identity)
         if not (folder / MANIFEST).is_file():
             told = _in_round(number, after_update)
             train(list(data), folder, config, seed, init=sliced, after_update=told)
@@ -180,30 +188,45 @@ def _finished(folder: Path, source: Path, identity: dict[str, Any]) -> dict[str,
     return dict(done)
 
 
-def _remove_units(
+def remove_units(
+    model: WorldModel,
+    size: ModelSize,
+    data: Experience,
+    horizon: int,
+    discount: float,
+    batches: int,
+    seed: int,
+) -> WorldModel:
+    """A model of ``size`` of the units of ``model`` that matter most, untrained.
+
+    The weights of ``model`` are changed, see `refill`. The other arguments are `importance`'s.
+    """
+    inputs = Inputs()
+    with inputs.watching(model):
+        matters = importance(model, data, horizon, discount, batches, seed)
+    kept = chosen_units(model, size, matters)
+    refill(model, kept, inputs)
+    return slice_model(model, kept)
+
+
+def _write_sliced(
     source: Path,
     out: Path,
     size: ModelSize,
     data: Sequence[Path],
     config: TrainingConfig,
     settings: PruneSettings,
-    seed: int,
     identity: dict[str, Any],
 ) -> None:
-    """Write the weights of ``source`` without the units that matter least, untrained."""
+    """Write the model of ``source`` without the units that matter least, untrained."""
     model, manifest = load_model(source)
     task = open_data(data).task
-    episodes = Experience.from_episodes(
+    recorded = Experience.from_episodes(
         load_episodes(list(data)), task["cost_unit"], task["camera_lags"]
     )
-    inputs = Inputs()
-    with inputs.watching(model):
-        matters = importance(
-            model, episodes, config.horizon, config.discount, settings.batches, seed
-        )
-    kept = chosen_units(model, size, matters)
-    refill(model, kept, inputs)
-    sliced = slice_model(model, kept)
+    sliced = remove_units(
+        model, size, recorded, config.horizon, config.discount, settings.batches, identity["seed"]
+    )
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / WEIGHTS, sliced)
     provenance = manifest.provenance | {"prune": identity}
@@ -248,6 +271,12 @@ def _training(
         prior_plans=settings.prior_plans if size.prior and last else 0,
         planner=origin.planner,
     )
+
+
+def _fingerprint(data: ShardReader) -> str:
+    """16 hexadecimal digits that tell these episodes from others."""
+    shards = [shard["sha256"] for manifest in data.manifests for shard in manifest["shards"]]
+    return hashlib.sha256("".join(shards).encode()).hexdigest()[:16]
 
 
 def _finish(
