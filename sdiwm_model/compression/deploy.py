@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sdiwm_model.checkpoint import read_manifest
 from sdiwm_model.complexity import complexity
+from sdiwm_model.compression.constraints import time_plans
 from sdiwm_model.compression.pipeline import Source, run_steps
 from sdiwm_model.compression.recipe import Recipe
 from sdiwm_model.compression.targets import BOARD_OF, estimate_bundle
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.evaluation.recordings import closed_loop
-from sdiwm_model.export.bundle import check_replaceable, export_bundle
+from sdiwm_model.evaluation.recordings import control
+from sdiwm_model.export.bundle import ENGINE, check_replaceable, export_bundle
 from sdiwm_model.export.card import ModelCard, make_card, write_card
 from sdiwm_model.export.sources import write_sources
-from sdiwm_model.planning.protocols import PlannerSettings
-from sdiwm_model.report import distribution
+from sdiwm_model.export.variants import KINDS, export_variants, variant_file
 from sdiwm_model.runtime.load import load_runtime
 from sdiwm_model.runtime.mcu import fitting
 from sdiwm_model.runtime.protocols import Runtime
 
-PLANS, WARM_UP = 50, 3  # timed for the card
+RESULTS = ("success", "random_success", "oracle_success", "return_ratio", "backend", "replan")
 
 Figures = dict[str, dict[str, Any] | None]
 
 
-def deploy(recipe: Recipe, source: Source, work: Path, out: Path, episodes: int = 0) -> ModelCard:
+def deploy(
+    recipe: Recipe, source: Source, work: Path, out: Path, episodes: int = 0, replan: str = "tick"
+) -> ModelCard:
     """Run the recipe's steps in ``work`` and write the bundle ``out``, whole or not at all.
 
     Stopped, the same call goes on. An older bundle at ``out`` is replaced.
 
     Args:
         episodes: in closed loop, whose success the card tells; 0 for none.
+        replan: "tick" or "step", how often a fresh plan is made in those.
 
     Raises:
         SdiwmError: what a step or the export refuses; ``out`` holds what is no bundle.
@@ -49,9 +48,12 @@ def deploy(recipe: Recipe, source: Source, work: Path, out: Path, episodes: int 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         made = Path(temporary) / "bundle"
         export_bundle(last, made, source.seed)
+        kinds = [kind for kind in KINDS if kind in recipe.formats]
+        if kinds:
+            export_variants(made, last, kinds, source.seed)
         if "cpp" in recipe.formats:
             write_sources(made)
-        card = _card(made, [source.model, *folders], source.seed, episodes)
+        card = _card(made, [source.model, *folders], source.seed, episodes, replan)
         write_card(made, card)
         if out.exists():
             out.rename(Path(temporary) / "replaced")
@@ -59,28 +61,32 @@ def deploy(recipe: Recipe, source: Source, work: Path, out: Path, episodes: int 
     return card
 
 
-def _card(bundle: Path, folders: list[Path], seed: int, episodes: int) -> ModelCard:
+def _card(bundle: Path, folders: list[Path], seed: int, episodes: int, replan: str) -> ModelCard:
     manifest = read_manifest(bundle)
     notes: dict[str, str] = {}
     latency: Figures = {}
-    backends = ["onnx", *(["native"] if _has_engine(bundle) else [])]
-    for backend in backends:
-        latency[backend] = plan_ms(load_runtime(bundle, backend), manifest.planner, seed)
+    backend = "native" if (bundle / ENGINE).is_file() else "onnx"
+    variants = [kind for kind in KINDS if (bundle / variant_file("step", kind)).is_file()]
+    for name, variant in (("onnx", None), *((f"onnx_{kind}", kind) for kind in variants)):
+        latency[name] = _plan_ms(load_runtime(bundle, "onnx", variant=variant), seed)
+    if backend == "native":
+        latency[backend] = _plan_ms(load_runtime(bundle, backend), seed)
     memory: Figures = {}
     for name, board in BOARD_OF.items():
         latency[name], memory[board] = _on_board(bundle, name, board, notes)
     results = None
     if episodes:
-        results = closed_loop(manifest.task, bundle, backends[-1], episodes, [seed])
-        results |= {"episodes": episodes, "seed": seed, "backend": backends[-1]}
+        block = control(manifest.task, [bundle], backend, episodes, [seed], replan)
+        results = {key: block[key] for key in RESULTS if key in block}
     else:
         notes["results"] = "no closed-loop episodes were asked for: `sdiwm bench control` runs them"
     stages = [_stage(folder, step) for step, folder in _named(folders)]
     return make_card(bundle, stages, latency, memory, results, notes)
 
 
-def _has_engine(bundle: Path) -> bool:
-    return (bundle / "engine.safetensors").is_file()
+def _plan_ms(runtime: Runtime, seed: int) -> dict[str, Any]:
+    manifest = runtime.manifest
+    return time_plans(runtime.make_planner(manifest.planner, seed), manifest.sizes, seed)
 
 
 def _on_board(
@@ -117,24 +123,3 @@ def _stage(folder: Path, step: str) -> dict[str, Any]:
         "parameters": complexity(sizes).parameters,
         "macs_per_model_step": sizes.macs_per_model_step if sizes.dynamics_kind == "gru" else None,
     }
-
-
-def plan_ms(runtime: Runtime, settings: PlannerSettings, seed: int) -> dict[str, Any]:
-    """Milliseconds of a plan on this machine, one thread, as {p50, p99, p999, max, n}."""
-    sizes = runtime.manifest.sizes
-    rng = np.random.default_rng(seed)
-    z = np.tanh(rng.standard_normal(sizes.latent)).astype(np.float32)
-    c = rng.uniform(-1, 1, sizes.conditioning).astype(np.float32)
-    planner = runtime.make_planner(settings, seed)
-    warm_start = planner.plan(z, c, None).actions
-    return distribution(_times(lambda: planner.plan(z, c, warm_start)))
-
-
-def _times(call: Callable[[], object]) -> list[float]:
-    times = []
-    for number in range(WARM_UP + PLANS):
-        began = time.perf_counter()
-        call()
-        if number >= WARM_UP:
-            times.append(1e3 * (time.perf_counter() - began))
-    return times

@@ -13,10 +13,11 @@ import yaml
 
 from sdiwm_model.compression.steps import Foreseen, Step, parsed, read_step
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.export.variants import KINDS
 from sdiwm_model.share import share_file
 
 FOLDER = "config/compression"
-FORMATS = ("cpp",)
+FORMATS = ("cpp", *KINDS)
 FIELDS = ("steps", "formats", "search")
 CHOOSE = "choose"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ class ModelCard:
     stages          what was done, oldest first: {step, parameters, macs_per_model_step, model_hash,
                     about}
     provenance      what the manifest says of the weights: commands, seeds, commits, data
+    command         what wrote the bundle
     """
 
     task: str
@@ -47,6 +50,7 @@ class ModelCard:
     results: dict[str, Any] | None
     stages: list[dict[str, Any]]
     provenance: dict[str, Any]
+    command: str
     commit: str | None
     machine: dict[str, Any]
     versions: dict[str, str | None]
@@ -87,6 +91,7 @@ def make_card(
         results=results,
         stages=stages,
         provenance=manifest.provenance,
+        command=shlex.join(["sdiwm", *sys.argv[1:]]),
         commit=commit(),
         machine=machine(),
         versions=versions(),

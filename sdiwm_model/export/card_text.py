@@ -30,7 +30,7 @@ def render(card: ModelCard) -> str:
         _table(("board", "RAM, bytes", "flash, bytes", "fits"), _memory(card)),
         "## What was done\n",
         _table(("step", "parameters", "MAC a model step", "model"), _stages(card)),
-        _commands(card.provenance),
+        _commands(card),
         "## Files\n",
         _table(("file", "bytes", "sha256"), _files(card)),
         _sources(card),
@@ -66,7 +66,7 @@ def _results(card: ModelCard) -> str:
         return f"Not measured: {card.notes['results']}.\n"
     rows: Rows = []
     for key, value in card.results.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value["mean"] is not None:
             low, high = value["ci95"]
             value = f"{value['mean']:.3f} (95 %: {low:.3f} to {high:.3f}, n = {value['n']})"
         rows.append((key.replace("_", " "), value))
@@ -107,15 +107,16 @@ def _stages(card: ModelCard) -> Rows:
     ]
 
 
-def _commands(provenance: dict[str, Any]) -> str:
-    found = {"train": provenance}
-    found |= {step: told for step, told in provenance.items() if isinstance(told, dict)}
+def _commands(card: ModelCard) -> str:
+    found = {"train": card.provenance}
+    found |= {step: told for step, told in card.provenance.items() if isinstance(told, dict)}
     rows: Rows = [
         (step, f"`{told['command']}`", told.get("seed", ""))
         for step, told in found.items()
         if "command" in told
     ]
-    return _table(("made by", "command", "seed"), rows) if rows else ""
+    rows.append(("this bundle", f"`{card.command}`", ""))
+    return _table(("made by", "command", "seed"), rows)
 
 
 def _files(card: ModelCard) -> Rows:
