@@ -1,4 +1,12 @@
-"""A bundle: one folder with a model's weights, its exported forms and a manifest with hashes."""
+"""A bundle: one folder with a model's weights, its exported forms and a manifest with hashes.
+
+What a release reads. Every bundle since format version 1, whatever release made it: a field or a
+file that is added has a default that means what was before, and the version stays. Where that is
+impossible (a field goes, or means another thing), FORMAT_VERSION rises, and `read_manifest` turns
+what the version before had into the present fields. A newer version is refused before anything else
+of it is read. A bundle of each version is kept in test/sdiwm_model/golden, and held to the numbers
+that it gave when it was made. The engine's and the encoder's files have versions of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.files import atomic_path, read_json_object, sha256_of_file, write_json
+from sdiwm_model.files import (
+    atomic_path,
+    check_format_version,
+    read_json_object,
+    sha256_of_file,
+    write_json,
+)
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.sizes import ModelSize
 
@@ -76,11 +90,8 @@ def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
         raise SdiwmError(f"no model bundle at {folder}: give a folder that holds {MANIFEST}")
     content = read_json_object(folder / MANIFEST, REMEDY)
     version = content.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise SdiwmError(
-            f"{folder / MANIFEST}: format_version is {version!r}, this release reads "
-            f"{FORMAT_VERSION}; upgrade sdiwm_ros, or export the model again with this release"
-        )
+    again = "export the model again with this release"
+    check_format_version(folder / MANIFEST, version, FORMAT_VERSION, again)
     checksum = content.pop("checksum", None)
     expected = _checksum(content | {"format_version": version})
     stated_hash = content.pop("model_hash", None)
@@ -115,7 +126,9 @@ def _manifest_from(content: dict[str, Any], path: Path) -> Manifest:
         }
         return Manifest(**{**content, **parsed})
     except (KeyError, TypeError, AttributeError, SdiwmError) as error:
-        raise SdiwmError(f"{path}: a field is missing or unknown ({error}); {REMEDY}") from None
+        raise SdiwmError(
+            f"{path}: a field is missing or unknown ({error}); upgrade sdiwm_ros, or {REMEDY}"
+        ) from None
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:

@@ -54,6 +54,19 @@ def read_json_object(path: Path | str, remedy: str) -> dict[str, Any]:
     return content
 
 
+def check_format_version(path: Path, found: object, read: int | str, remedy: str) -> None:
+    """SdiwmError unless ``found``, a file's format_version, is the one that is ``read``."""
+    if type(found) is type(read) and found == read:
+        return
+    told = f"format_version is {found!r}, this release reads {read}"
+    if type(found) is type(read) and str(found).isdecimal() and int(str(found)) > int(read):
+        told = f"format_version is {found}, this release reads {read}"
+        raise SdiwmError(
+            f"{path} was made by a newer release: {told}; upgrade sdiwm_ros, or {remedy}"
+        )
+    raise SdiwmError(f"{path}: {told}; {remedy}")
+
+
 def check_writable(option: str, path: Path) -> None:
     """Raise before the long work, not after it, if the file `path` cannot be written.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.files import atomic_path
+from sdiwm_model.files import atomic_path, check_format_version
 
 FORMAT = "sdiwm-engine"
 FORMAT_VERSION = 1
@@ -259,11 +259,7 @@ def load_engine(path: Path) -> QuantisedModel:
         raise SdiwmError(f"{path} is truncated or damaged ({error}); {REMEDY}") from None
     if metadata.get("format") != FORMAT:
         raise SdiwmError(f"{path} is not an engine file; {REMEDY}")
-    if metadata.get("format_version") != str(FORMAT_VERSION):
-        raise SdiwmError(
-            f"{path}: format_version is {metadata.get('format_version')}, this release reads "
-            f"{FORMAT_VERSION}; {REMEDY}"
-        )
+    check_format_version(path, metadata.get("format_version"), str(FORMAT_VERSION), REMEDY)
     has_prior = any(name.startswith(("prior.", "layer.prior_")) for name in tensors)
     try:
         model = QuantisedModel(

@@ -14,7 +14,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.compiler import operators as op
 from sdiwm_model.export.compiler.graph import Window
 from sdiwm_model.export.compiler.operators import Operator, Program, Tensor
-from sdiwm_model.files import atomic_path
+from sdiwm_model.files import atomic_path, check_format_version
 
 FORMAT = "sdiwm-network"
 FORMAT_VERSION = 1
@@ -64,12 +64,9 @@ def load_program(path: Path, remedy: str) -> Program:
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise SdiwmError(f"{path} is truncated or damaged ({error}); {remedy}") from None
-    found = metadata.get("format"), metadata.get("format_version")
-    if found != (FORMAT, str(FORMAT_VERSION)):
-        raise SdiwmError(
-            f"{path} is of format {found[0]}, version {found[1]}; this release reads {FORMAT}, "
-            f"version {FORMAT_VERSION}; {remedy}"
-        )
+    if metadata.get("format") != FORMAT:
+        raise SdiwmError(f"{path} is no network of integers, whose format is {FORMAT}; {remedy}")
+    check_format_version(path, metadata.get("format_version"), str(FORMAT_VERSION), remedy)
     try:
         return _program(json.loads(metadata["program"]), arrays)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -37,7 +37,7 @@ def test_bad_files_are_refused_in_words(stored, tmp_path):
         (whole[: len(whole) // 2], "is truncated or damaged"),
         (
             whole.replace(b'"format_version":"1"', b'"format_version":"9"'),
-            "version 9; this release",
+            "newer release: format_version is 9, this release",
         ),
         (whole.replace(b"Convolution", b"Konvolution"), "holds no whole network"),
         (whole.replace(b"multiplier", b"multiplied"), "holds no whole network"),
