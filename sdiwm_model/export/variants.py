@@ -231,10 +231,12 @@ def _static(source: Path, out: Path, feeds: Feeds) -> None:
             return next(self._feeds, None)
 
     graph = _without_shapes(source)
+    left_alone = _left_alone(graph)
+    _copy_inputs(graph, left_alone)
     quantize_static(
         graph, out, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=LAYERS,
         per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        nodes_to_exclude=_left_alone(graph),
+        nodes_to_exclude=left_alone,
         extra_options={"OpTypesToExcludeOutputQuantization": list(LAYERS)},
     )  # fmt: skip
 
@@ -246,6 +248,28 @@ def _without_shapes(path: Path) -> ModelProto:
     graph = onnx.load(path)
     del graph.graph.value_info[:]
     return graph
+
+
+def _copy_inputs(graph: ModelProto, left_alone: Sequence[str]) -> None:
+    """Give the layers copies of what they take in.
+
+    Whatever is rounded is so for all that takes it in: without a copy, the recurrent state would be
+    carried from step to step in 8 bits.
+    """
+    from onnx import helper
+
+    copied: set[str] = set()
+    nodes = []
+    for node in graph.graph.node:
+        if node.op_type in LAYERS and node.name not in left_alone:
+            seen = f"{node.input[0]}_seen"
+            if seen not in copied:
+                nodes.append(helper.make_node("Identity", [node.input[0]], [seen], name=seen))
+                copied.add(seen)
+            node.input[0] = seen
+        nodes.append(node)
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
 
 
 def _left_alone(graph: ModelProto) -> list[str]:
