@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stage that also plans at every control tick (default: the last one)",
     )  # fmt: skip
     parser.add_argument(
+        "--ratios", type=float, nargs="+", default=[], metavar="R",
+        help="also the reference curve of pruning: units removed against weights masked, of the "
+        "full model, untrained, at these ratios",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep", type=Path, metavar="DIR",
         help="keep accuracy and success here: a stopped bench goes on; latencies are always of "
         "this run",
@@ -65,7 +70,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     kept = Kept(args.keep)
     for name, found in estimates(stages, kept, notes).items():
         timed[name]["latency_ms"] |= found
-    rows = accuracies(stages, _folders(args), args.horizon, kept)
+    folders = _folders(args)
+    rows = accuracies(stages, folders, args.horizon, kept)
     results: dict[str, Any] = {"ranking_between_full_models": between_seeds(rows[FULL])}
     if args.success_episodes:
         results |= add_control(rows, stages, deployed, args.success_episodes, args.seeds, kept)
@@ -81,17 +87,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for stage in stages
     }
     results |= {"deployed": deployed, "horizon": args.horizon}
+    results["pruning_curve"] = _curve(args, stages[0].bundles[0], folders, notes)
     if args.json is not None:
         _draw(args, results)
     return {args.task: results, "notes": notes}
 
 
+def _curve(
+    args: argparse.Namespace, bundle: Path, folders: Folders, notes: dict[str, str]
+) -> dict[str, Any] | None:
+    if not args.ratios:
+        notes["pruning_curve"] = "not measured: no --ratios"
+        return None
+    from sdiwm_model.evaluation.pruning_curve import pruning_curve
+
+    return pruning_curve(bundle, args.ratios, folders, args.horizon, args.seconds)
+
+
 def _draw(args: argparse.Namespace, results: dict[str, Any]) -> None:
-    from sdiwm_model.evaluation.tradeoffs import draw_tradeoffs
+    from sdiwm_model.evaluation.tradeoffs import draw_pruning, draw_tradeoffs
 
     picture = args.json.with_suffix(".png")
     draw_tradeoffs(picture, results, args.task)
     print(f"picture: {picture}")
+    if curve := results["pruning_curve"]:
+        second = picture.with_stem(f"{picture.stem}_pruning")
+        draw_pruning(second, curve, args.task, args.horizon)
+        print(f"picture: {second}")
 
 
 def _stages(args: argparse.Namespace) -> tuple[list[Stage], str]:
@@ -100,10 +122,21 @@ def _stages(args: argparse.Namespace) -> tuple[list[Stage], str]:
 
     stages = [read_stage(words) for words in args.stage]
     check_stages(stages, args.task)
+    _check_ratios(args, stages[0].bundles[0])
     deployed = args.deployed or stages[-1].name
     if deployed not in {stage.name for stage in stages}:
         raise SdiwmError(f"--deployed {deployed}: name one of the stages")
     return stages, deployed
+
+
+def _check_ratios(args: argparse.Namespace, bundle: Path) -> None:
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.compression.prune import pruned_size
+
+    for ratio in args.ratios:
+        if not 0 < ratio < 1:
+            raise SdiwmError(f"--ratios {ratio}: use a share above 0 and below 1")
+        pruned_size(read_manifest(bundle).sizes, ratio)
 
 
 def _folders(args: argparse.Namespace) -> Folders:
@@ -121,6 +154,8 @@ def print_table(results: dict[str, Any]) -> None:
         print(f"sdiwm bench compression: {task}, one plan on one core, in ms")
         _print_costs(block["stages"])
         _print_accuracy(block["stages"], block["horizon"])
+        if curve := block["pruning_curve"]:
+            _print_curve(curve)
         for key in ("random_success", "oracle_success", "random_return", "oracle_return"):
             if key in block:
                 print(f"  {key.replace('_', ' '):<22}{_rate(block[key])}")
@@ -169,6 +204,17 @@ def _print_accuracy(stages: dict[str, Any], steps: int) -> None:
         if "return" in block:
             share = _share(versus["return"])
             print(f"  {'  return':<22}{_interval(block['return'], 1):>68}{share:>9}")
+
+
+def _print_curve(curve: dict[str, Any]) -> None:
+    print(f"  {'pruned at once, untrained':<28}{'ratio':>7}{'HRI':>8}{'ranking':>9}{'ms':>8}")
+    for way in ("structured", "unstructured"):
+        block = curve[way]
+        for i, ratio in enumerate(curve["ratios"]):
+            print(
+                f"  {way:<28}{ratio:>7.2f}{block['hri'][i]:>8.3f}"
+                f"{block['cost_rank_correlation'][i]:>9.3f}{block['plan_ms'][i]['p50']:>8.3g}"
+            )
 
 
 def _share(ratio: dict[str, Any] | None) -> str:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2a9d8f", "#b5651d", "#6a4c93", "#7a7a7a", "#8ab17d")
+PRUNED = {
+    "structured": "units removed, what they told refilled",
+    "unstructured": "the smallest weights masked",
+}
 Points = dict[str, tuple[float, Mapping[str, Any]]]  # of a stage: across, and {mean, ci95} upwards
 
 
@@ -44,6 +48,33 @@ def draw_tradeoffs(path: Path, results: Mapping[str, Any], task: str) -> None:
         loc="outside right upper", fontsize=9, labelspacing=1.1, frameon=False,
     )  # fmt: skip
     figure.suptitle(f"Task {task}: stages of compression, one core, all timed in the same run")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
+
+
+def draw_pruning(path: Path, curve: Mapping[str, Any], task: str, steps: int) -> None:
+    """Write a PNG of `pruning_curve`: HRI, ranking and time of a plan against the ratio."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    labels = {
+        "hri": f"HRI at T = {steps}",
+        "cost_rank_correlation": "rank correlation with full's costs",
+        "plan_ms": "one plan in torch, ms (median)",
+    }
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, 3), labels.items(), strict=True):
+        for (way, name), colour in zip(PRUNED.items(), COLOURS, strict=False):
+            values = curve[way][key]
+            shown = [v["p50"] if isinstance(v, dict) else v for v in values]
+            axes.plot(curve["ratios"], shown, "o-", color=colour, label=name)
+        axes.set_xlabel("share removed")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.25)
+    axes.set_ylim(bottom=0)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle(f"Task {task}: the full model pruned at once, before any training")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)

@@ -10,7 +10,7 @@ import pytest
 from sdiwm_model import cli
 from sdiwm_model.checkpoint import read_manifest, write_manifest
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.evaluation import ranking, round_robin, stage_estimates, stage_runs
+from sdiwm_model.evaluation import pruning_curve, ranking, round_robin, stage_estimates, stage_runs
 from sdiwm_model.evaluation.kept import Kept
 from sdiwm_model.evaluation.ranking import agreement
 from sdiwm_model.evaluation.stage_accuracy import versus_full
@@ -70,8 +70,8 @@ def measure(random_bundle, folders, tmp_path, monkeypatch, asked):
         "--keep", str(tmp_path / "kept"), "--json", str(path),
     ]  # fmt: skip
 
-    def run():
-        assert cli.main(["bench", "compression", *arguments]) == 0
+    def run(*more):
+        assert cli.main(["bench", "compression", *arguments, *more]) == 0
         report = json.loads(path.read_text())
         return report["results"]["reach"] | {"notes": report["notes"]}
 
@@ -121,6 +121,30 @@ def test_a_stopped_bench_goes_on_and_measures_times_anew(measure, asked, monkeyp
         before, after = (each["stages"][name] for each in (first, second))
         assert [before[key] for key in same] == [after[key] for key in same]
         assert before["latency_ms"] != after["latency_ms"]
+
+
+def test_pruning_is_drawn_against_masks_that_take_as_long_as_the_whole(
+    measure, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(pruning_curve, "EPISODES", 4)
+    monkeypatch.setattr(pruning_curve, "BATCHES", 2)
+    curve = measure("--ratios", "0.25", "0.5")["pruning_curve"]
+    assert curve["ratios"] == [0, 0.25, 0.5]
+    smaller, masked = curve["structured"], curve["unstructured"]
+    assert smaller["macs"][0] > smaller["macs"][1] > 2 * smaller["macs"][2]
+    assert masked["macs"] == [smaller["macs"][0]] * 3
+    for block in (smaller, masked):
+        assert block["cost_rank_correlation"][0] == 1
+        assert all(-1 <= each < 1 for each in block["cost_rank_correlation"][1:])
+        assert all(each["n"] >= 5 for each in block["plan_ms"])
+    assert (tmp_path / "compression_pruning.png").stat().st_size > 10_000
+    assert "pruned at once, untrained" in capsys.readouterr().out
+
+
+def test_a_ratio_that_leaves_no_unit_is_refused_before_any_work(random_bundle, capsys):
+    arguments = ["--stage", "full", str(random_bundle), "--stage", "other", str(random_bundle)]
+    assert cli.main(["bench", "compression", *arguments, "--ratios", "0.99"]) == 2
+    assert "leaves none of the" in capsys.readouterr().err
 
 
 def test_every_call_has_a_turn_in_every_round():
