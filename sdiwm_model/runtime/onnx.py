@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,13 @@ from sdiwm_model.runtime.checks import as_floats, check_disagreement, check_imag
 from sdiwm_model.runtime.conditioning import Conditioner, takes_words
 from sdiwm_model.runtime.observer import HostObserver
 from sdiwm_model.runtime.protocols import Observer
-from sdiwm_model.runtime.session import open_session
+from sdiwm_model.runtime.session import TENSORRT, no_tensorrt, open_session
 from sdiwm_model.sizes import ModelSize
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+ON_TENSORRT = "tensorrt"  # the variant
 
 
 class OnnxDynamics:
@@ -24,9 +30,9 @@ class OnnxDynamics:
 
     def __init__(self, folder: Path, size: ModelSize, variant: str | None = None) -> None:
         self.action_size = size.action
-        self._step = open_session(graph_file(folder, "step", variant))
-        self._heads = open_session(graph_file(folder, "heads", variant))
-        self._prior = open_session(graph_file(folder, "prior", variant)) if size.prior else None
+        self._step = open_graph(folder, "step", variant)
+        self._heads = open_graph(folder, "heads", variant)
+        self._prior = open_graph(folder, "prior", variant) if size.prior else None
 
     def step(self, z: Array, a: Array, c: Array) -> Array:
         """z (N, Z), a (N, A), c (C,) -> next latents (N, Z)."""
@@ -75,6 +81,7 @@ class OnnxRuntime:
 
     Args:
         variant: of the graphs, as `export.variants` writes them; graphs that have none are float.
+            `tensorrt`: the float graphs by TensorRT, where a GPU and that library are.
     """
 
     backend = "onnx"
@@ -87,12 +94,16 @@ class OnnxRuntime:
     ) -> None:
         self.manifest = read_manifest(folder)
         self.folder, self._variant = folder, variant
-        if variant is not None and f"step.{variant}.onnx" not in self.manifest.files:
+        if variant == ON_TENSORRT:
+            reason = no_tensorrt()
+            if reason is not None:
+                raise SdiwmError(f"{folder} cannot be run by TensorRT: {reason}")
+        elif variant is not None and f"step.{variant}.onnx" not in self.manifest.files:
             raise SdiwmError(
                 f"{folder} holds no variant '{variant}' of its ONNX graphs: make the bundle with "
                 "that format in the recipe of `sdiwm compress`"
             )
-        self._vision = open_session(graph_file(folder, "vision", variant))
+        self._vision = open_graph(folder, "vision", variant)
         pictured = self.manifest.sizes.goal_image
         self._goal_image = open_session(folder / "goal_image.onnx") if pictured else None
         self._language = None if pictured else open_session(folder / "language.onnx")
@@ -159,10 +170,13 @@ class OnnxRuntime:
         return c, grounding
 
 
-def graph_file(folder: Path, graph: str, variant: str | None) -> Path:
-    """The file of a graph's variant; of the float graph where there is no such variant."""
+def open_graph(folder: Path, graph: str, variant: str | None) -> InferenceSession:
+    """A graph's variant; the float graph where there is no such variant."""
+    if variant == ON_TENSORRT:
+        return open_session(folder / f"{graph}.onnx", TENSORRT)
     chosen = folder / f"{graph}.{variant}.onnx"
-    return chosen if variant is not None and chosen.is_file() else folder / f"{graph}.onnx"
+    exists = variant is not None and chosen.is_file()
+    return open_session(chosen if exists else folder / f"{graph}.onnx")
 
 
 def _read_probe(path: Path) -> tuple[Array, ...]:

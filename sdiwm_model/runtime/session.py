@@ -1,4 +1,4 @@
-"""One way to open an ONNX graph: CPU, one thread, a clear sentence when it cannot be read."""
+"""One way to open an ONNX graph: one thread, a clear sentence when it cannot be read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,27 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-def open_session(graph: Path) -> InferenceSession:
-    """Open `graph` for one-threaded inference on the CPU; SdiwmError where that fails."""
+CPU, TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
+
+
+def no_tensorrt() -> str | None:
+    """Why ONNX Runtime cannot use TensorRT on this machine; None where it can."""
+    import onnxruntime
+
+    if TENSORRT in onnxruntime.get_available_providers():
+        return None
+    return (
+        "this ONNX Runtime has no TensorRT: on a machine with an NVIDIA GPU, "
+        "`pip install onnxruntime-gpu tensorrt` in place of onnxruntime"
+    )
+
+
+def open_session(graph: Path, provider: str = CPU) -> InferenceSession:
+    """Open `graph` for one-threaded inference on the CPU, or for `TENSORRT`.
+
+    Raises:
+        SdiwmError: that fails, or the provider is not there.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -25,6 +44,13 @@ def open_session(graph: Path) -> InferenceSession:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
     except Exception as error:
         raise SdiwmError(f"{graph} cannot be opened by ONNX Runtime: {error}") from error
+    if (
+        provider not in session.get_providers()
+    ):  # it then falls back to the CPU, and says so nowhere
+        raise SdiwmError(
+            f"{graph} cannot be run by {provider}: no GPU, or another driver's library"
+        )
+    return session

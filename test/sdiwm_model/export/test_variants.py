@@ -13,6 +13,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.variants import KINDS, export_variants, rolled_out
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.load import load_runtime
+from sdiwm_model.runtime.session import TENSORRT, no_tensorrt, open_session
 from sdiwm_model.training.finish import CALIBRATION, PICTURES
 
 
@@ -102,7 +103,6 @@ def test_the_rollouts_are_those_of_the_recorded_actions_and_goals(made, source):
     """One goal at a time, in the order of the rows."""
     from sdiwm_model.compression.activations import Rollouts
     from sdiwm_model.export.bundle import read_calibration
-    from sdiwm_model.runtime.session import open_session
 
     drawn = Rollouts.draw(read_calibration(source)[0], 3).some(slice(0, 9))
     runtime = load_runtime(made[0], "onnx")
@@ -110,6 +110,17 @@ def test_the_rollouts_are_those_of_the_recorded_actions_and_goals(made, source):
     for row in range(9):
         path = runtime.rollout(drawn.starts[row], drawn.actions[row], drawn.conditionings[row])
         np.testing.assert_allclose(visited[1:, row], path, atol=1e-5)
+
+
+def test_tensorrt_runs_where_it_is_and_is_refused_in_words_elsewhere(made):
+    reason = no_tensorrt()
+    if reason is None:
+        assert load_runtime(made[0], "onnx", variant="tensorrt").backend == "onnx"
+        return
+    with pytest.raises(SdiwmError, match="cannot be run by TensorRT: .*onnxruntime-gpu"):
+        load_runtime(made[0], "onnx", variant="tensorrt")
+    with pytest.raises(SdiwmError, match=r"step\.onnx cannot be .*TensorrtExecutionProvider"):
+        open_session(made[0] / "step.onnx", TENSORRT)  # which would run it on the CPU, and not say
 
 
 def test_what_cannot_be_is_refused(made, source, random_bundle, tmp_path):
