@@ -162,12 +162,19 @@ def print_table(results: dict[str, Any]) -> None:
 
 
 def _print_costs(stages: dict[str, Any]) -> None:
-    targets = list(next(iter(stages.values()))["latency_ms"])
+    targets = list(
+        dict.fromkeys(
+            target
+            for block in stages.values()
+            for target, figures in block["latency_ms"].items()
+            if figures is not None
+        )
+    )
     head = "".join(f"{target:>{_width(target)}}" for target in targets)
     print(f"  {'':<22}{'params':>9}{'MMAC/plan':>11}{'KB':>8}{head}{'faster':>9}{'Hz':>7}")
     for name, block in stages.items():
         macs, size = block["macs"]["plan"], block["bytes"][block["backend"]]
-        times = (f"{_time(block['latency_ms'][each]):>{_width(each)}}" for each in targets)
+        times = (f"{_time(block['latency_ms'].get(each)):>{_width(each)}}" for each in targets)
         print(
             f"  {name + ' @' + block['backend']:<22}{block['params']:>9}"
             f"{'-' if macs is None else f'{macs / 1e6:.1f}':>11}"
@@ -177,7 +184,7 @@ def _print_costs(stages: dict[str, Any]) -> None:
 
 
 def _width(target: str) -> int:
-    return 22 if target in ("torch", "onnx", "native") else 12
+    return 12 if target.endswith("_est") else 22
 
 
 def _time(figures: dict[str, Any] | None) -> str:

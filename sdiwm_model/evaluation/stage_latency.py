@@ -12,6 +12,7 @@ import torch
 from sdiwm_model.checkpoint import load_model, read_manifest
 from sdiwm_model.evaluation.round_robin import one_core, round_robin
 from sdiwm_model.evaluation.stages import FULL, Stage, missing_for
+from sdiwm_model.export.variants import KINDS, variant_file
 from sdiwm_model.report import distribution
 from sdiwm_model.runtime.load import load_runtime
 from sdiwm_model.runtime.protocols import HOST_BACKENDS, Runtime
@@ -28,10 +29,11 @@ def latencies(
 ) -> dict[str, dict[str, Any]]:
     """For each stage, of its first bundle: widths, not weights, tell how long it takes.
 
-    `latency_ms`: of one plan, by target; `parts_ms`: also of a picture and of what is fused with
-    it; `speedup`: the full model's median over this one's, on the same target; `speedup_of_stage`:
-    that of the full model's fastest float target over this stage's own; `control_hz`: 1 / (fuse +
-    plan), all that a control tick takes when no picture has come.
+    latency_ms        of one plan, by target; ONNX graphs in fewer bits where the bundle has them
+    parts_ms          also of a picture, and of fusing it with joints
+    speedup           the full model's median over this one's, on the same target
+    speedup_of_stage  that of the full model's fastest float target over this one's own back end
+    control_hz        1 / (fuse + plan): a control tick's work when no picture has come
 
     Args:
         seconds: for each part of each stage and target.
@@ -39,10 +41,11 @@ def latencies(
     """
     calls: Calls = {}
     for stage in stages:
-        for target in TARGETS:
-            reason = _missing(target, stage.bundles[0])
+        bundle = stage.bundles[0]
+        for target in (*TARGETS, *_variants(bundle)):
+            reason = _missing(target, bundle)
             if reason is None:
-                _add_calls(calls, stage.bundles[0], target, seed)
+                _add_calls(calls, bundle, target, seed)
             else:
                 notes[f"stages.{stage.name}.latency_ms.{target}"] = reason
     with one_core():
@@ -58,38 +61,48 @@ def latencies(
         own = block["latency_ms"]
         block["speedup"] = {
             target: full[target]["p50"] / own[target]["p50"]
-            for target in TARGETS
-            if full[target] and own[target]
+            for target in own
+            if full.get(target) and own[target]
         }
         block["speedup_of_stage"] = fastest / own[stage.backend]["p50"]
     return found
 
 
 def _figures(stage: Stage, times: dict[tuple[Path, str, str], dict[str, Any]]) -> dict[str, Any]:
+    bundle = stage.bundles[0]
     parts = {
-        target: {part: times[stage.bundles[0], target, part] for part in PARTS}
-        for target in TARGETS
-        if (stage.bundles[0], target, "plan") in times
+        target: {part: times[bundle, target, part] for part in PARTS}
+        for target in (*TARGETS, *_variants(bundle))
+        if (bundle, target, "plan") in times
     }
     own = parts[stage.backend]
     return {
-        "latency_ms": {
-            target: parts[target]["plan"] if target in parts else None for target in TARGETS
-        },
+        "latency_ms": dict.fromkeys(TARGETS)
+        | {target: each["plan"] for target, each in parts.items()},
         "parts_ms": parts,
         "control_hz": 1e3 / (own["fuse"]["p50"] + own["plan"]["p50"]),
     }
 
 
+def _variants(bundle: Path) -> list[str]:
+    """Targets `onnx.fp16` and so on: of graphs in fewer bits that the bundle holds."""
+    files = read_manifest(bundle).files
+    return [f"onnx.{kind}" for kind in KINDS if variant_file("step", kind) in files]
+
+
 def _missing(target: str, bundle: Path) -> str | None:
     if target == "gpu":
         return None if torch.cuda.is_available() else NO_GPU
-    return missing_for(target, read_manifest(bundle))
+    return missing_for(target.partition(".")[0], read_manifest(bundle))
 
 
 def _add_calls(calls: Calls, bundle: Path, target: str, seed: int) -> None:
     if (bundle, target, "plan") not in calls:  # a stage may be other integers of the same bundle
-        runtime = _GpuRuntime(bundle) if target == "gpu" else load_runtime(bundle, target)
+        backend, _, variant = target.partition(".")
+        gpu = target == "gpu"
+        runtime: Runtime = (
+            _GpuRuntime(bundle) if gpu else load_runtime(bundle, backend, variant=variant or None)
+        )
         for part, call in zip(PARTS, _calls(runtime, seed), strict=True):
             calls[bundle, target, part] = call
 
