@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
     """Check everything, run the steps, write the bundle."""
     if args.episodes < 0:
         raise SdiwmError(f"--episodes is {args.episodes}: use 0 or more")
+    if args.out.exists() and args.out.resolve() == args.model.resolve():
+        raise SdiwmError(f"--out {args.out} is the model itself: name another folder")
     if args.json is not None:
+        if not args.under:
+            raise SdiwmError("--json is for what --under found: leave it out, or add --under")
         check_writable("--json", args.json)
     from sdiwm_model.checkpoint import read_manifest
     from sdiwm_model.compression.constraints import read_constraints

@@ -55,7 +55,8 @@ class Recipe:
     @property
     def label(self) -> str:
         """What tells it from the others of its file."""
-        return ", ".join(f"{name}={_short(value)}" for name, value in self.choices.items())
+        chosen = ", ".join(f"{name}={_short(value)}" for name, value in self.choices.items())
+        return chosen or "as written"
 
     def foresee(self, start: Foreseen) -> Foreseen:
         """The model that comes out.
@@ -174,7 +175,7 @@ def alternatives(content: Any, path: str = "") -> list[tuple[Any, Choices]]:
     """Every way to read ``content``, where `choose: [a, b]` may stand for any value.
 
     Returns:
-        The value and what was chosen in it: path -> value.
+        The value and what was chosen in it: path -> value, list items by their number from 1.
     """
     if isinstance(content, Mapping) and set(content) == {CHOOSE}:
         options = content[CHOOSE]
@@ -189,7 +190,7 @@ def alternatives(content: Any, path: str = "") -> list[tuple[Any, Choices]]:
         parts = [alternatives(value, _joined(path, str(key))) for key, value in content.items()]
         return [(dict(zip(content, values, strict=True)), c) for values, c in _product(parts)]
     if isinstance(content, list):
-        return _product([alternatives(value, path) for value in content])
+        return _product([alternatives(v, _joined(path, str(i))) for i, v in enumerate(content, 1)])
     return [(content, {})]
 
 
@@ -208,4 +209,4 @@ def _joined(path: str, key: str) -> str:
 
 
 def _short(value: object) -> str:
-    return json.dumps(value).replace('"', "").replace(" ", "")
+    return "none" if value is None else json.dumps(value).replace('"', "").replace(" ", "")

@@ -77,7 +77,10 @@ def _latency(told: dict[str, Any] | None) -> str:
     if told is None:
         return "not measured"
     if "ms_est" in told:
-        return "unknown" if told["ms_est"] is None else f"{told['ms_est']:.2f}, estimated"
+        if told["ms_est"] is None:
+            return "unknown"
+        plan, all_of_it = told["plan_ms_est"], told["ms_est"]
+        return f"{plan:.2f}, from a picture to an action {all_of_it:.2f}; estimated"
     return f"{told['p50']:.3f} (p99 {told['p99']:.3f})"
 
 
@@ -108,7 +111,8 @@ def _stages(card: ModelCard) -> Rows:
 
 
 def _commands(card: ModelCard) -> str:
-    found = {"train": card.provenance}
+    taught = card.provenance.get("distil", {}).get("teacher", {})
+    found = {"teacher": taught, "train": card.provenance}
     found |= {step: told for step, told in card.provenance.items() if isinstance(told, dict)}
     rows: Rows = [
         (step, f"`{told['command']}`", told.get("seed", ""))

@@ -144,6 +144,7 @@ def test_steps_follow_one_another_and_are_not_done_twice(
         (["calibrate"], [], "step 'calibrate' learns from episodes: name some with --data"),
         ([{"prune": {"ratio": 0.99}}], ["data"], "leaves none of the"),
         (["fine_tune"], ["--episodes", "-1"], "--episodes is -1"),
+        (["fine_tune"], ["--json", "found.json"], "--json is for what --under found"),
         (["fine_tune"], ["--under", "speed=1"], "there is no constraint 'speed'"),
         (["fine_tune"], ["--under", "plan_ms=fast"], "'fast' is no number above 0"),
         ([{"planner": {"horizon": {"choose": [4, 5]}}}], [], "leaves 2 recipes to choose from"),

@@ -54,7 +54,7 @@ def test_a_choice_anywhere_stands_for_several_recipes(write):
     labels = [recipe.label for recipe in several.recipes]
     assert len(set(labels)) == 6
     assert [len(recipe.steps) for recipe in several.recipes] == [1, 1, 2, 2, 2, 2]
-    assert labels[-1].endswith("prune.ratio=0.5, planner.candidates=512")
+    assert labels[-1].endswith("1.prune.ratio=0.5, 2.planner.candidates=512"), labels
     with pytest.raises(SdiwmError, match="leaves 6 recipes to choose from: say by what with"):
         _ = several.single
 
@@ -84,7 +84,7 @@ def test_without_a_choice_there_is_one_reading():
         ("steps: [planner: {horizon: 0}]", r"planner.horizon is 0"),
         ("{steps: [], formats: [tarball]}", "format 'tarball' is unknown"),
         ("{steps: [], search: {share: 2}}", "'share' is 2"),
-        ("steps: [prune: {ratio: {choose: []}}]", "'choose' under 'prune.ratio' needs a list"),
+        ("steps: [prune: {ratio: {choose: []}}]", "'choose' under '1.prune.ratio' needs a list"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_field(write, content, sentence):

@@ -64,15 +64,19 @@ def judged(monkeypatch):
 
 def test_the_fastest_of_those_that_lose_least_is_best(run, recipes, judged, tmp_path):
     found = search(recipes(), Source(run, (), 0), {"success_drop": 20.0}, tmp_path / "work")
-    assert found.best == "planner.candidates=128"
+    assert found.best == "1.planner.candidates=128"
     drops = {row.label: row.figures["success_drop"] for row in found.rows}
     assert drops == pytest.approx(
-        {"planner.candidates=32": 50, "planner.candidates=128": 10, "planner.candidates=512": 10}
+        {
+            "1.planner.candidates=32": 50,
+            "1.planner.candidates=128": 10,
+            "1.planner.candidates=512": 10,
+        }
     )
     assert [row.front for row in found.rows] == [True, True, False]
     found.check_success({"success_drop": 20.0})
     with pytest.raises(
-        SdiwmError, match=r"success_drop=2 was not met: the nearest is planner.cand"
+        SdiwmError, match=r"success_drop=2 was not met: the nearest is 1.planner.cand"
     ):
         found.check_success({"success_drop": 2.0})
 
@@ -111,7 +115,7 @@ def test_impossible_bounds_are_refused_with_the_nearest_before_anything_is_judge
     run, recipes, judged, tmp_path
 ):
     with pytest.raises(
-        SdiwmError, match=r"plan_ms=1e-06 cannot be met: .* \(planner.candidates=32"
+        SdiwmError, match=r"plan_ms=1e-06 cannot be met: .* \(1.planner.candidates=32"
     ):
         search(recipes(), Source(run, (), 0), {"plan_ms": 1e-6}, tmp_path / "work")
     assert not judged
