@@ -16,9 +16,10 @@ from sdiwm_model.export.variants import KINDS, variant_file
 from sdiwm_model.report import distribution
 from sdiwm_model.runtime.load import load_runtime
 from sdiwm_model.runtime.protocols import HOST_BACKENDS, Runtime
+from sdiwm_model.runtime.session import no_tensorrt
 from sdiwm_model.runtime.torch import TorchDynamics, TorchRuntime
 
-TARGETS = (*HOST_BACKENDS, "gpu")
+TARGETS = (*HOST_BACKENDS, "gpu", "onnx.tensorrt")
 PARTS = ("encode", "fuse", "plan")
 NO_GPU = "no CUDA device, or a torch that was built without it"
 Calls = dict[tuple[Path, str, str], Callable[[], object]]
@@ -93,6 +94,8 @@ def _variants(bundle: Path) -> list[str]:
 def _missing(target: str, bundle: Path) -> str | None:
     if target == "gpu":
         return None if torch.cuda.is_available() else NO_GPU
+    if target == "onnx.tensorrt":
+        return no_tensorrt()
     return missing_for(target.partition(".")[0], read_manifest(bundle))
 
 
