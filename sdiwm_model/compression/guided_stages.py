@@ -50,7 +50,7 @@ class GuidedVision:
     ) -> None:
         self.name, self.steps, self.learning_rate = stage.name, stage.steps, stage.learning_rate
         self._stage, self._model, self._teacher = stage, model, teacher
-        self._weight, self._batch = config.distillation.features_weight, config.vision_batch
+        self._weight, self._batch = config.distillation.features_weight, config.distillation.batch
         self._projection = Projection(model.size.features, teacher.features)
 
     def modules(self) -> nn.ModuleDict:

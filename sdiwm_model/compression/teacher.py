@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from sdiwm_model.checkpoint import Manifest, load_model
 from sdiwm_model.errors import SdiwmError
@@ -19,7 +20,7 @@ from sdiwm_model.training.checks import check_task
 from sdiwm_model.world_model import WorldModel
 
 SAME_SHAPES = ("image_size", "cameras", "proprio", "action", "goals", "goal_image")
-CHUNK = 8192  # latents that are computed at a time
+CHUNK = 8192  # pictures and latents that are computed at a time
 
 
 def load_teacher(
@@ -66,7 +67,9 @@ class Seen:
     @cached_property
     def features(self) -> Tensor:
         """Image features of all frames (N, E)."""
-        return encode_frames(self.model.vision, self.data.frames)
+        parts = self.data.frames.split(CHUNK)
+        watched = tqdm(parts, desc="teacher's pictures", disable=None)
+        return torch.cat([encode_frames(self.model.vision, part) for part in watched])
 
     @cached_property
     def latents(self) -> Tensor:
