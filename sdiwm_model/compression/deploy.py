@@ -14,7 +14,7 @@ from sdiwm_model.compression.recipe import Recipe
 from sdiwm_model.compression.targets import BOARD_OF, estimate_bundle
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.evaluation.recordings import control
-from sdiwm_model.export.bundle import ENGINE, check_replaceable, export_bundle
+from sdiwm_model.export.bundle import check_replaceable, export_bundle
 from sdiwm_model.export.card import ModelCard, make_card, write_card
 from sdiwm_model.export.sources import write_sources
 from sdiwm_model.export.variants import KINDS, export_variants, variant_file
@@ -65,12 +65,15 @@ def _card(bundle: Path, folders: list[Path], seed: int, episodes: int, replan: s
     manifest = read_manifest(bundle)
     notes: dict[str, str] = {}
     latency: Figures = {}
-    backend = "native" if (bundle / ENGINE).is_file() else "onnx"
     variants = [kind for kind in KINDS if (bundle / variant_file("step", kind)).is_file()]
     for name, variant in (("onnx", None), *((f"onnx_{kind}", kind) for kind in variants)):
         latency[name] = _plan_ms(load_runtime(bundle, "onnx", variant=variant), seed)
-    if backend == "native":
+    backend = "native"
+    try:
         latency[backend] = _plan_ms(load_runtime(bundle, backend), seed)
+    except SdiwmError as error:
+        latency[backend], notes["latency_ms.native"] = None, str(error)
+        backend = "onnx"
     memory: Figures = {}
     for name, board in BOARD_OF.items():
         latency[name], memory[board] = _on_board(bundle, name, board, notes)

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdiwm_model.checkpoint import MANIFEST, read_manifest
+from sdiwm_model.checkpoint import MANIFEST, Manifest, read_manifest
 from sdiwm_model.compression.recipe import Recipe
 from sdiwm_model.compression.steps import Foreseen, Step
 from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.checks import check_task, open_data
 from sdiwm_model.training.finish import CALIBRATION
 
@@ -39,7 +38,7 @@ class Source:
         reader = self._reader()
         if reader is not None:
             check_task(manifest, self.model, reader.task)
-            _check_shapes(self.model, manifest.sizes, self.data[0], reader)
+            _check_same(self.model, manifest, self.data[0], reader)
         calibrated = (self.model / CALIBRATION).is_file()
         return Foreseen(str(self.model), manifest.sizes, manifest.planner, calibrated, reader)
 
@@ -55,18 +54,24 @@ class Source:
         return open_data(self.data) if self.data else None
 
 
-def _check_shapes(model: Path, sizes: ModelSize, data: Path, reader: ShardReader) -> None:
-    """Refuse data whose observations or actions the model does not take."""
-    height, _, channels = reader.spec.image
-    found = {
-        "image_size": height, "cameras": channels // 3, "proprio": reader.spec.proprio,
-        "action": reader.spec.action, "goals": reader.spec.goals,
-    }  # fmt: skip
-    for name, there in found.items():
-        if getattr(sizes, name) != there:
+def _check_same(model: Path, manifest: Manifest, data: Path, reader: ShardReader) -> None:
+    """Refuse data that tells other goals, or whose observations or actions the model lacks."""
+    spec, task, sizes = reader.spec, reader.task, manifest.sizes
+    height, _, channels = spec.image
+    facts = {
+        "goals": (manifest.goals, tuple(task["goals"])),
+        "action_limit": (manifest.action_limit, tuple(task["action_limit"])),
+        "dt": (manifest.dt, task["dt"]),
+        "image_size": (sizes.image_size, height),
+        "cameras": (sizes.cameras, channels // 3),
+        "proprio": (sizes.proprio, spec.proprio),
+        "action": (sizes.action, spec.action),
+    }
+    for name, (ours, theirs) in facts.items():
+        if ours != theirs:
             raise SdiwmError(
-                f"{data} has {name} {there}, but {model} is a model of {name} "
-                f"{getattr(sizes, name)}: name the data that it learned from"
+                f"{data} has {name} {theirs}, but {model} is a model of {name} {ours}: name the "
+                "data that it learned from"
             )
 
 

@@ -224,7 +224,7 @@ def _score(block: Mapping[str, Any]) -> float:
 def _with_front(rows: Sequence[Row]) -> list[Row]:
     judged = [row for row in rows if row.success is not None]
     return [
-        Row(**{**vars(row), "front": row in judged and not any(_beats(o, row) for o in judged)})
+        replace(row, front=row in judged and not any(_beats(other, row) for other in judged))
         for row in rows
     ]
 

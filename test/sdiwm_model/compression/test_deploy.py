@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from sdiwm_model.compression.pipeline import Source, run_steps
 from sdiwm_model.compression.recipe import load_recipe
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.card import read_card
+from sdiwm_model.export.card_text import render
 from sdiwm_model.export.sources import COMPILE
 from sdiwm_model.files import sha256_of_file
 from sdiwm_model.runtime.native import Library, NativeEngine
@@ -102,6 +103,21 @@ def _check_sources(out):
     for library, z in zip((own, engine.library), latents, strict=True):
         library.fuse(x.ctypes.data, z.ctypes.data)
     np.testing.assert_array_equal(*latents)
+
+
+def test_what_the_engine_cannot_plan_is_null_on_the_card_with_the_reason(
+    random_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(deploy, "BOARD_OF", {})
+    bundle = tmp_path / "bundle"
+    shutil.copytree(random_bundle, bundle)
+    manifest = read_manifest(bundle)
+    write_manifest(bundle, replace(manifest, planner=replace(manifest.planner, candidates=4096)))
+    card = deploy._card(bundle, [random_bundle], 0, episodes=0, replan="tick")
+    assert card.latency_ms["onnx"]["p50"] > 0
+    assert card.latency_ms["native"] is None
+    assert "the integer engine takes 2048 at most" in card.notes["latency_ms.native"]
+    assert "| native | not measured |" in render(card)
 
 
 def test_steps_follow_one_another_and_are_not_done_twice(

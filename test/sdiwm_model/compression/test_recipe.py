@@ -1,11 +1,11 @@
 """Recipes say what is done, are checked before anything is done, and may leave a choice."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from sdiwm_model.checkpoint import read_manifest
+from sdiwm_model.checkpoint import read_manifest, write_manifest
 from sdiwm_model.compression.pipeline import Source
 from sdiwm_model.compression.recipe import FOLDER, alternatives, load_recipe
 from sdiwm_model.compression.steps import Foreseen
@@ -142,19 +142,16 @@ def test_a_shorter_recipe_has_a_share_of_the_updates_and_at_least_one(write):
 
 def test_data_of_another_task_is_refused_by_its_name(random_bundle, small_data, tmp_path):
     assert Source(random_bundle, (small_data,), 0).foreseen().data is not None
-    from dataclasses import replace
-
-    from sdiwm_model.checkpoint import write_manifest
-
-    manifest = read_manifest(random_bundle)
-    other = tmp_path / "push"
+    manifest, other = read_manifest(random_bundle), tmp_path / "other"
     other.mkdir()
-    write_manifest(other, replace(manifest, task="push"))
-    with pytest.raises(SdiwmError, match="is a model of task 'push', the data holds 'reach'"):
-        Source(other, (small_data,), 0).foreseen()
+
+    def refused(sentence, **changes):
+        write_manifest(other, replace(manifest, **changes))
+        with pytest.raises(SdiwmError, match=sentence):
+            Source(other, (small_data,), 0).foreseen()
+
+    refused("is a model of task 'push', the data holds 'reach'", task="push")
+    refused(f"{small_data} has goals .*'red'.*model of goals", goals=("a", "b", "c", "d"))
+    refused("has dt 0.04, but .* is a model of dt 0.1", dt=0.1)
     sizes = replace(manifest.sizes, action=3)
-    write_manifest(other, replace(manifest, sizes=sizes))
-    with pytest.raises(
-        SdiwmError, match=f"{small_data} has action 4, but .* is a model of action 3"
-    ):
-        Source(Path(other), (small_data,), 0).foreseen()
+    refused(f"{small_data} has action 4, but .* is a model of action 3", sizes=sizes)
