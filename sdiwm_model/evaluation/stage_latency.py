@@ -48,7 +48,8 @@ def latencies(
             if reason is None:
                 _add_calls(calls, bundle, target, seed)
             else:
-                notes[f"stages.{stage.name}.latency_ms.{target}"] = reason
+                whose = stage.name if target in HOST_BACKENDS else "*"  # of bundle or of machine
+                notes[f"stages.{whose}.latency_ms.{target}"] = reason
     with one_core():
         times = round_robin(calls, seconds, seed)
     found = {

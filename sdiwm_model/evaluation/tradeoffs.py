@@ -121,8 +121,8 @@ def _draw_oracle(axes: Axes, results: Mapping[str, Any], score: str) -> None:
     oracle = results[f"oracle_{score}"]["mean"]
     axes.axhline(oracle, color="black", lw=1, ls=":")
     axes.annotate(
-        f"oracle {oracle:.3g}", (0.02, oracle), xycoords=("axes fraction", "data"), size=8,
-        va="bottom",
+        f"oracle {oracle:.3g}", (0.5, oracle), xycoords=("axes fraction", "data"), size=8,
+        ha="center", va="bottom",
     )  # fmt: skip
 
 
