@@ -52,7 +52,7 @@ LEAST = {
 class Distillation:
     """What a teacher adds to a run, see `compression.distil`; the file has units and meanings."""
 
-    features_weight: float = 1.0
+    features_weight: float = 0.0
     latents_weight: float = 1.0
     rollouts_weight: float = 1.0
     ranking_weight: float = 0.3

@@ -42,7 +42,7 @@ def short_probe(monkeypatch):
 
 @pytest.fixture(scope="module")
 def teachers(small_data, tmp_path_factory):
-    """Runs of a wide GRU and of a vision transformer with a transformer dynamics."""
+    """Runs of a wide GRU, and of a vision transformer with a transformer that sees two frames."""
     folder = tmp_path_factory.mktemp("teachers")
     common = [
         "language_steps=0",
@@ -55,8 +55,9 @@ def teachers(small_data, tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sdiwm_model.training.finish.PROBE_STEPS", 2)
-        for size in ("miniature", "miniature_teacher"):
-            config = configure([f"size={size}", "size.latent=64", *common])
+        for size, frames in (("miniature", 1), ("miniature_teacher", 2)):
+            own = [f"size={size}", "size.latent=64", f"size.frames={frames}"]
+            config = configure([*own, *common])
             train([small_data], folder / size, config, seed=5)
     return folder
 
@@ -64,7 +65,9 @@ def teachers(small_data, tmp_path_factory):
 @pytest.fixture
 def settings(miniature):
     """Of a student with a prior, and of a teacher that is asked little."""
-    asked = Distillation(plans=20, iterations=2, searched=16, ranked=8, sets=4, batch=8)
+    asked = Distillation(
+        features_weight=1, plans=20, iterations=2, searched=16, ranked=8, sets=4, batch=8
+    )
     sizes = {"prior": 16, "plan_horizon": 6}
     planner = replace(miniature.planner, horizon=5)
     return replace(miniature, distillation=asked, size_changes=sizes, planner=planner)
