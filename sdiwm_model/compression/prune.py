@@ -28,7 +28,6 @@ from sdiwm_model.complexity import complexity
 from sdiwm_model.compression.importance import importance
 from sdiwm_model.compression.refill import Inputs, refill
 from sdiwm_model.compression.slicing import check_sliceable, groups, slice_model
-from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.report import commit
@@ -42,6 +41,7 @@ from sdiwm_model.training.trainer import Interruption
 from sdiwm_model.world_model import WorldModel
 
 ROUNDS = "rounds"  # folder of what lies between the rounds
+EPISODES = 256  # taken evenly from all, that importance is measured on
 
 
 @dataclass(frozen=True)
@@ -220,9 +220,12 @@ def _write_sliced(
 ) -> None:
     """Write the model of ``source`` without the units that matter least, untrained."""
     model, manifest = load_model(source)
-    task = open_data(data).task
+    reader = open_data(data)
+    some = range(0, len(reader), max(1, len(reader) // EPISODES))
     recorded = Experience.from_episodes(
-        load_episodes(list(data)), task["cost_unit"], task["camera_lags"]
+        [reader.read(index) for index in some],
+        reader.task["cost_unit"],
+        reader.task["camera_lags"],
     )
     sliced = remove_units(
         model, size, recorded, config.horizon, config.discount, settings.batches, identity["seed"]

@@ -14,6 +14,7 @@ from sdiwm_model.world_model import WorldModel
 
 RIDGE = 1e-3  # of the mean square of the inputs: what hardly varies is not amplified
 ROWS = 4096  # of inputs that one call of a layer adds
+IMAGES = 32  # of a batch that convolutions learn from: their windows overlap, and are many
 
 
 class Inputs:
@@ -38,7 +39,7 @@ class Inputs:
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor]], None]:
         def add(layer: nn.Module, inputs: tuple[Tensor]) -> None:
             rows = _rows(layer, inputs[0].detach())
-            rows = rows[:: max(1, len(rows) // ROWS)].double()
+            rows = rows[:: len(rows) // ROWS | 1].double()  # odd: not the same column of every map
             rows = functional.pad(rows, (0, 1), value=1.0)
             self.moments[name] = self.moments.get(name, 0) + rows.T @ rows / len(rows)
 
@@ -90,6 +91,7 @@ def _readers(model: WorldModel) -> list[str]:
 def _rows(layer: nn.Module, x: Tensor) -> Tensor:
     """Inputs of a layer as rows, of which each gives one place of its output."""
     if isinstance(layer, nn.Conv2d):
+        x = x[:: max(1, len(x) // IMAGES)]
         assert not isinstance(layer.padding, str)
         columns = functional.unfold(
             x, layer.kernel_size, padding=layer.padding, stride=layer.stride
