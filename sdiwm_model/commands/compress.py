@@ -27,15 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sdiwm compress`."""
     parser.add_argument("--model", type=Path, required=True, help="folder that `train` wrote")
     parser.add_argument(
-        "--data", type=Path, nargs="+", default=[], help="folders of episodes that steps learn from"
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of episodes that steps learn from",
     )
     parser.add_argument(
         "--recipe", metavar="NAME|FILE",
-        help="of config/compression, or a .yaml file (default: deploy, with --under search)",
+        help="of config/compression, or a .yaml file; deploy unless named, with --under search",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
     parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="of the steps' runs (default: OUT.stages)"
+        "--work", type=Path, metavar="DIR", help="of the steps' runs; OUT.stages unless named"
     )
     parser.add_argument(
         "--episodes", type=int, default=0, metavar="N",
@@ -44,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--under", nargs="+", default=[], metavar="NAME=VALUE",
         help="choose among the recipes that the file leaves open, by default those of search.yaml: "
-        "the best within plan_ms, sram_kb, flash_kb, m7_ms, m55_ms and success_drop (points)",
+        "the best within plan_ms, m7_ms, m55_ms (milliseconds), sram_kb, flash_kb (1024 bytes) and "
+        "success_drop (points of 100)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what --under found here")
     parser.add_argument("--seed", type=seed, default=0, help="of every step")
