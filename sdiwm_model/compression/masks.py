@@ -1,7 +1,7 @@
 """Unstructured pruning: zeros in place of small weights, as a reference for structured pruning.
 
-Masks keep more of a model than the removal of whole units does, but bring no speed: dense hardware
-multiplies by a zero as slowly as by any other number. Nothing here is a step on the way to a robot.
+Masks bring no speed: dense hardware multiplies by a zero as slowly as by any other number. Nothing
+here is a step on the way to a robot.
 """
 
 from __future__ import annotations
