@@ -87,6 +87,7 @@ def test_a_picture_that_cannot_be_read_stays_the_diagnostic_while_it_lasts(
         until(robot, robot.moves)
         robot.encoding = "bgr8"
         until(robot, robot.rests)
+        until(robot, lambda: robot.health_of("observer").level is Level.ERROR)
         robot.spin(0.5)  # longer than image_timeout: it must not turn into "is the camera alive?"
         assert "the camera must publish rgb8" in robot.health_of("observer").message
 
