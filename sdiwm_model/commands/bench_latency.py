@@ -49,14 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and return the report's results; the process is pinned to one core meanwhile."""
-    import os
+    from sdiwm_model.evaluation.round_robin import one_core
 
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
+    with one_core():
         return _measure(args)
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -87,7 +87,10 @@ def _engines(
     from sdiwm_model.evaluation.quantisation import MIN_MAX, PERCENTILE, naive
 
     seed = args.seeds[0]
-    chosen = quantise_for_control(weights, calibration, runtime.manifest.planner, seed)
+    manifest = runtime.manifest
+    chosen = quantise_for_control(
+        weights, calibration, manifest.planner, seed, manifest.sizes.lipschitz
+    )
     made: dict[str, tuple[QuantisedModel, dict[str, Any]]] = {
         "min_max": (naive(weights, calibration, MIN_MAX, seed), {}),
         "percentile": (naive(weights, calibration, PERCENTILE, seed), {}),
