@@ -59,7 +59,7 @@ def distil(
             "every weight of training setting 'distillation' is 0, which leaves nothing to learn "
             "from the teacher: set one, or use `sdiwm train`"
         )
-    model, manifest = load_teacher(teacher, reader.task, size)
+    model, manifest = load_teacher(teacher, reader.spec)
     if config.distillation.prior_weight and size.prior:
         config = replace(config, prior_plans=0)  # the teacher's plans take the place of its own
     guide = Distiller(model, manifest, config, seed)

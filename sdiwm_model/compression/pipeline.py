@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdiwm_model.checkpoint import MANIFEST, Manifest, read_manifest
+from sdiwm_model.checkpoint import MANIFEST, read_manifest
 from sdiwm_model.compression.recipe import Recipe
 from sdiwm_model.compression.steps import Foreseen, Step
 from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.training.checks import check_task, open_data
+from sdiwm_model.training.checks import check_data_fits, open_data
 from sdiwm_model.training.finish import CALIBRATION
 
 KEY_DIGITS = 10
@@ -37,8 +37,7 @@ class Source:
         manifest = read_manifest(self.model)
         reader = self._reader()
         if reader is not None:
-            check_task(manifest, self.model, reader.task)
-            _check_same(self.model, manifest, self.data[0], reader)
+            check_data_fits(manifest, self.model, reader.spec)
         calibrated = (self.model / CALIBRATION).is_file()
         return Foreseen(str(self.model), manifest.sizes, manifest.planner, calibrated, reader)
 
@@ -52,27 +51,6 @@ class Source:
 
     def _reader(self) -> ShardReader | None:
         return open_data(self.data) if self.data else None
-
-
-def _check_same(model: Path, manifest: Manifest, data: Path, reader: ShardReader) -> None:
-    """Refuse data that tells other goals, or whose observations or actions the model lacks."""
-    spec, task, sizes = reader.spec, reader.task, manifest.sizes
-    height, _, channels = spec.image
-    facts = {
-        "goals": (manifest.goals, tuple(task["goals"])),
-        "action_limit": (manifest.action_limit, tuple(task["action_limit"])),
-        "dt": (manifest.dt, task["dt"]),
-        "image_size": (sizes.image_size, height),
-        "cameras": (sizes.cameras, channels // 3),
-        "proprio": (sizes.proprio, spec.proprio),
-        "action": (sizes.action, spec.action),
-    }
-    for name, (ours, theirs) in facts.items():
-        if ours != theirs:
-            raise SdiwmError(
-                f"{data} has {name} {theirs}, but {model} is a model of {name} {ours}: name the "
-                "data that it learned from"
-            )
 
 
 def check_data_given(recipe: Recipe, data: Sequence[Path]) -> None:

@@ -33,7 +33,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.report import commit
 from sdiwm_model.sizes import TILE, ModelSize, find_size
 from sdiwm_model.training.batches import Experience
-from sdiwm_model.training.checks import check_task, open_data
+from sdiwm_model.training.checks import check_data_fits, open_data
 from sdiwm_model.training.config import TrainingConfig, configure
 from sdiwm_model.training.finish import CALIBRATION
 from sdiwm_model.training.run import SETTINGS, train
@@ -130,7 +130,7 @@ def prune(
     origin = read_manifest(source)
     target = pruned_size(origin.sizes, settings.ratio)
     reader = open_data(data)
-    check_task(origin, source, reader.task)
+    check_data_fits(origin, source, reader.spec)
     _training(source, origin, target, settings, last=True).check_against(min(reader.lengths))
     identity = {
         "seed": seed,

@@ -5,50 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from sdiwm_model.checkpoint import Manifest, load_model
+from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.language import goal_codes
-from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, all_with_history, encode_frames
-from sdiwm_model.training.checks import check_task
+from sdiwm_model.training.checks import check_data_fits
 from sdiwm_model.world_model import WorldModel
 
-SAME_SHAPES = ("image_size", "cameras", "proprio", "action", "goals", "goal_image")
 CHUNK = 8192  # pictures and latents that are computed at a time
 
 
-def load_teacher(
-    folder: Path, task: dict[str, Any], student: ModelSize
-) -> tuple[WorldModel, Manifest]:
-    """A world model of any size that can teach a ``student`` of a task.
+def load_teacher(folder: Path, spec: EpisodeSpec) -> tuple[WorldModel, Manifest]:
+    """A world model of any size that can teach students on such data.
 
     Raises:
         SdiwmError: it is of another task, or sees, moves or is told its goals otherwise; a weight
             of it is not finite.
     """
     model, manifest = load_model(folder)
-    check_task(manifest, folder, task)
-    stated = {
-        "goals": (list(manifest.goals), list(task["goals"])),
-        "action_limit": (list(manifest.action_limit), list(task["action_limit"])),
-        "dt": (manifest.dt, task["dt"]),
-    }
-    shapes = {
-        f"size.{name}": (getattr(manifest.sizes, name), getattr(student, name))
-        for name in SAME_SHAPES
-    }
-    for name, (there, here) in (stated | shapes).items():
-        if there != here:
-            raise SdiwmError(
-                f"the teacher {folder} has {name} = {there}, the student on this data {here}: "
-                "name a teacher that was trained on the same task"
-            )
+    check_data_fits(manifest, folder, spec)
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise SdiwmError(

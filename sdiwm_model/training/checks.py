@@ -197,6 +197,33 @@ def check_task(origin: Manifest, weights: Path, task: dict[str, Any]) -> None:
         )
 
 
+def check_data_fits(origin: Manifest, weights: Path, spec: EpisodeSpec) -> None:
+    """Refuse weights that see, move or are told goals otherwise than the data.
+
+    Raises:
+        SdiwmError: naming what differs.
+    """
+    check_task(origin, weights, dict(spec.task))
+    height, _, channels = spec.image
+    sizes, task = origin.sizes, spec.task
+    facts = {
+        "goals": (origin.goals, tuple(task["goals"])),
+        "action_limit": (origin.action_limit, tuple(task["action_limit"])),
+        "dt": (origin.dt, task["dt"]),
+        "image_size": (sizes.image_size, height),
+        "cameras": (sizes.cameras, channels // 3),
+        "proprio": (sizes.proprio, spec.proprio),
+        "action": (sizes.action, spec.action),
+        "goal_image": (sizes.goal_image, task.get("goal_modality") == "image"),
+    }
+    for name, (ours, theirs) in facts.items():
+        if ours != theirs:
+            raise SdiwmError(
+                f"the data has {name} {theirs}, but {weights} is a model of {name} {ours}: name "
+                "the data that it learned from, or another model"
+            )
+
+
 def _check_same(found: ModelSize, weights: Path, size: ModelSize, names: Sequence[str]) -> None:
     for name in names:
         wanted, there = getattr(size, name), getattr(found, name)

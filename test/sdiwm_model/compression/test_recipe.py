@@ -151,7 +151,7 @@ def test_data_of_another_task_is_refused_by_its_name(random_bundle, small_data, 
             Source(other, (small_data,), 0).foreseen()
 
     refused("is a model of task 'push', the data holds 'reach'", task="push")
-    refused(f"{small_data} has goals .*'red'.*model of goals", goals=("a", "b", "c", "d"))
+    refused("the data has goals .*'red'.*model of goals", goals=("a", "b", "c", "d"))
     refused("has dt 0.04, but .* is a model of dt 0.1", dt=0.1)
     sizes = replace(manifest.sizes, action=3)
-    refused(f"{small_data} has action 4, but .* is a model of action 3", sizes=sizes)
+    refused("the data has action 4, but .* is a model of action 3", sizes=sizes)
