@@ -17,6 +17,8 @@ struct Request {
 };
 
 constexpr uint32_t kGiven = 0xFFFFFFFFu;
+constexpr uint32_t kBlock = 1024;  // bytes
+static const uint8_t kReceived = 1;
 
 struct Part {
   int32_t offset;
@@ -82,13 +84,23 @@ static void receive(void* to, uint32_t bytes) {
   for (uint32_t i = 0; i < bytes; ++i) static_cast<uint8_t*>(to)[i] = receive();
 }
 
+// In blocks that the board's ring has room for, each one answered by one byte.
+static void receive_in_blocks(uint8_t* to, uint32_t bytes) {
+  for (uint32_t done = 0; done < bytes;) {
+    const uint32_t block = bytes - done < kBlock ? bytes - done : kBlock;
+    receive(to + done, block);
+    done += block;
+    board::write(&kReceived, 1);
+  }
+}
+
 int main() {
   for (;;) {
     Request request;
     receive(&request, sizeof request);
     for (uint32_t i = 0; i < request.count; ++i) {
       if (request.seed == kGiven) {
-        receive(given, INPUT_BYTES);
+        receive_in_blocks(given, INPUT_BYTES);
       } else {
         draw(request.seed + i, given, INPUT_BYTES);
       }

@@ -28,6 +28,8 @@ from sdiwm_model.firmware.boards import Board
 
 QEMU = "qemu-system-arm"
 REMEDY = "`sudo apt-get install --no-install-recommends qemu-system-arm`"
+STARTED = b"\0"  # the board's first byte: it listens
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 NO_ESCAPE = "256"  # no byte is QEMU's own; mux=on buffers, which halves the time that a byte takes
 
@@ -35,13 +37,15 @@ NO_ESCAPE = "256"  # no byte is QEMU's own; mux=on buffers, which halves the tim
 class Emulator:
     """QEMU, started with the object and stopped by `close`, by the end of a `with`, or with us.
 
+    The board listens when the object is made.
+
     Args:
         board: one that QEMU models.
         image: ELF of `build_image`.
         options: more of QEMU's own, for traces.
 
     Raises:
-        SdiwmError: QEMU is missing, or does not model this board.
+        SdiwmError: QEMU is missing, does not model this board, or the image does not start.
     """
 
     def __init__(self, board: Board, image: Path, options: Sequence[str] = ()) -> None:
@@ -66,6 +70,16 @@ class Emulator:
             preexec_fn=_be_a_humble_child,  # noqa: PLW1509 (nothing here holds a lock)
         )
         theirs.close()
+        try:
+            self._await_start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_start(self) -> None:
+        if self.read(len(STARTED), START_TIMEOUT_S) != STARTED:
+            name = self.board.name
+            raise SdiwmError(f"{name}: the image did not start in {START_TIMEOUT_S:.0f} s.")
 
     def write(self, data: bytes) -> None:
         """Send bytes to the board's UART."""

@@ -28,7 +28,9 @@ from sdiwm_model.runtime.build import sources
 NAME = "network"
 REQUEST = struct.Struct("<III")
 REPLY = struct.Struct("<III")
-GIVEN = 0xFFFFFFFF  # in place of a seed: the inputs follow
+GIVEN = 0xFFFFFFFF  # in place of a seed: the inputs follow, in blocks
+BLOCK = 1024  # bytes: the chip's ring has room for them; it answers each with RECEIVED
+RECEIVED = b"\1"
 TIMEOUT_S = 120.0
 
 
@@ -55,14 +57,11 @@ class ChipNetwork:
 
     def run_on(self, inputs: Mapping[str, ArrayLike]) -> Run:
         """One run on these integers, one array for every input."""
-        self._chip.write(REQUEST.pack(GIVEN, 1, 1) + _raw(self.layout, inputs))
+        _give(self._chip, REQUEST.pack(GIVEN, 1, 1), _raw(self.layout, inputs))
         return self._reply()
 
     def _reply(self) -> Run:
-        data = self._chip.read(REPLY.size, TIMEOUT_S)
-        if len(data) != REPLY.size:
-            raise SdiwmError(f"{self.board.name}: the network did not answer in {TIMEOUT_S} s")
-        checksum, ticks, stack = REPLY.unpack(data)
+        checksum, ticks, stack = REPLY.unpack(_answer(self._chip, REPLY.size))
         return Run(checksum, self.board.instructions(ticks), stack)
 
     def close(self) -> None:
@@ -105,11 +104,24 @@ def work(layout: Layout, board: Board, inputs: Mapping[str, ArrayLike]) -> Work:
     """Instructions and estimated cycles of one run on these integers."""
 
     def run(chip: Emulator, times: int) -> None:
-        chip.write(REQUEST.pack(GIVEN, 1, times) + _raw(layout, inputs))
-        if len(chip.read(REPLY.size, TIMEOUT_S)) != REPLY.size:
-            raise SdiwmError(f"{board.name}: the network did not answer in {TIMEOUT_S} s")
+        _give(chip, REQUEST.pack(GIVEN, 1, times), _raw(layout, inputs))
+        _answer(chip, REPLY.size)
 
     return measure(board, network_image(layout, board), run)
+
+
+def _give(chip: Emulator, request: bytes, inputs: bytes) -> None:
+    chip.write(request)
+    for start in range(0, len(inputs), BLOCK):
+        chip.write(inputs[start : start + BLOCK])
+        _answer(chip, len(RECEIVED))
+
+
+def _answer(chip: Emulator, size: int) -> bytes:
+    data = chip.read(size, TIMEOUT_S)
+    if len(data) != size:
+        raise SdiwmError(f"{chip.board.name}: the network did not answer in {TIMEOUT_S:.0f} s")
+    return data
 
 
 def _raw(layout: Layout, inputs: Mapping[str, ArrayLike]) -> bytes:

@@ -9,6 +9,9 @@
 namespace sdiwm {
 namespace board {
 
+// Sent when the board listens: what comes earlier may be lost. To the link it is an empty frame.
+constexpr uint32_t kStarted = 0;
+
 struct CmsdkUart {
   uint32_t base;
 
@@ -23,6 +26,7 @@ struct CmsdkUart {
     control() = 1u | 2u | 8u;  // transmit, receive, interrupt on receive
     const uint32_t nothing = data();  // QEMU holds back what it buffered until a byte is read
     static_cast<void>(nothing);
+    data() = kStarted;
   }
 
   // Called by the interrupt handler: everything received goes to the ring.

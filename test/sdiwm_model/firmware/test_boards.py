@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.firmware import emulator
 from sdiwm_model.firmware.boards import BOARDS
 from sdiwm_model.firmware.emulator import Emulator
 from sdiwm_model.firmware.image import build_image
@@ -53,3 +54,10 @@ def test_what_exceeds_the_ram_budget_is_not_linked(tmp_path):
 def test_a_board_that_is_not_modelled_is_refused(tmp_path):
     with pytest.raises(SdiwmError, match="does not model"):
         Emulator(BOARDS["stm32h743"], tmp_path / "any.elf")
+
+
+def test_an_image_of_another_board_does_not_start(monkeypatch):
+    monkeypatch.setattr(emulator, "START_TIMEOUT_S", 5.0)
+    image = build_image(BOARDS["mps3-an547"], [ECHO])
+    with pytest.raises(SdiwmError, match="mps2-an500.*(has ended|did not start)"):
+        Emulator(BOARDS["mps2-an500"], image)
