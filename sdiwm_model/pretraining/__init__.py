@@ -1,0 +1,1 @@
+"""Learning to see from video without actions: objectives, and the loop that scales them."""
