@@ -24,7 +24,7 @@ TRAIN = [
     "torch-pruning",
 ]
 WANDB = ["wandb"]
-DATA = ["pyarrow", "pyyaml", "rosbags"]
+DATA = ["pyarrow", "pyyaml", "rosbags", "av", "ray[data]", "pillow"]
 ROS = [
     "ros-kilted-rclpy",
     "ros-rmw-fastrtps-cpp",
