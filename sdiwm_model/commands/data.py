@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
         print(f"{args.out}: {mend(args.bag, args.out)} messages saved")
         return 0
-    from sdiwm_model.data.shards import read_manifest, verify
+    from sdiwm_model.data.shards import read_manifest
+    from sdiwm_model.data.verify import verify
 
     for folder in args.folder:
         if args.action == "verify":

@@ -13,7 +13,8 @@ from sdiwm_model.errors import SdiwmError
 class EpisodeSpec:
     """Shapes of one time step, and the task they belong to.
 
-    image: (H, W, 3); proprio, action, goals, state: lengths P, A, G, S.
+    image: (H, W, 3); proprio, action, goals, state: lengths P, A, G, S, all 0 for video.
+    encoding: how frames lie on disk, "raw" or "jpeg" (see `frame_codec`).
     task: JSON-able facts about the task for whoever trains on it, e.g. name, dt (s), goals,
     train_instructions per goal, unrelated instructions.
     """
@@ -24,6 +25,7 @@ class EpisodeSpec:
     goals: int = 4
     state: int = 15
     task: Mapping[str, Any] = field(default_factory=dict)
+    encoding: str = "raw"
 
     def columns(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return, per binary column, the little-endian dtype and the shape of one time step."""
@@ -42,7 +44,8 @@ class Episode:
 
     frames uint8 (T, H, W, 3); proprio float32 (T, P); action float32 (T, A) in [-1, 1], the last
     one unused; goal_cost float32 (T, G) distance to each goal in metres; state float32 (T, S);
-    goal: index of the instructed goal; behaviour: what chose the actions; seed: of the reset.
+    goal: index of the instructed goal, -1 where the data has no goals; behaviour: what chose the
+    actions; seed: of the reset; source: file or recording it came from; start: s into that.
     """
 
     frames: np.ndarray
@@ -54,6 +57,8 @@ class Episode:
     goal: int
     behaviour: str
     seed: int
+    source: str = ""
+    start: float = 0.0
 
     def __len__(self) -> int:
         """Return T, the number of model steps."""
@@ -75,5 +80,6 @@ class Episode:
                 raise SdiwmError(f"episode field '{name}' holds NaN or infinity; drop the episode")
         if np.abs(self.action).max(initial=0.0) > 1.0:
             raise SdiwmError("episode field 'action' leaves [-1, 1]; scale it by the task's limits")
-        if not 0 <= self.goal < spec.goals:
-            raise SdiwmError(f"episode field 'goal' is {self.goal}; expected 0..{spec.goals - 1}")
+        if self.goal not in (range(spec.goals) if spec.goals else (-1,)):
+            expected = f"0..{spec.goals - 1}" if spec.goals else "-1, since there are no goals"
+            raise SdiwmError(f"episode field 'goal' is {self.goal}; expected {expected}")

@@ -1,40 +1,39 @@
-"""Episode shards: Parquet files that numpy reads at the disk's speed, and their manifest.
+"""Folders of episodes: shards (see `shard_file`) and the manifest that names each with its hash."""
 
-One episode is one row group; its arrays are raw little-endian bytes in `large_binary` columns
-without compression or dictionary, because Parquet stores a uint8 tensor as INT32 (four times the
-disk, a hundred times slower). The schema's metadata carries dtype and shape of each column. The
-manifest names every shard with its SHA-256 and carries a checksum of its own, so that one flipped
-byte anywhere is found.
-"""
-
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
+from sdiwm_model.data.frame_codec import ENCODINGS
+from sdiwm_model.data.journal import Journal
+from sdiwm_model.data.manifest import MANIFEST, REMEDY, read_manifest, spec_of, write_manifest
+from sdiwm_model.data.shard_file import ShardFile, check_digest, damage_named, episode_of, row_of
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.files import atomic_path, json_text, read_json_object, sha256_of_file, write_json
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-REMEDY = "collect the data again or copy the folder again from its source"
+__all__ = ["MANIFEST", "REMEDY", "ShardReader", "ShardWriter", "read_manifest"]
+
+BYTES_PER_SHARD = 2_000_000_000
 
 
 class ShardWriter:
     """Writes episodes into a folder; the manifest, written last, makes the folder valid.
 
     A folder that already holds a manifest is refused. If the `with` block fails, everything that
-    this writer wrote is removed.
+    this writer wrote is removed; not so when it is `resumable`: then finished shards stay, even
+    after a kill, and the next writer of the same spec and provenance goes on behind them. It tells
+    by `place` which events (episodes and failures) it has already; they must come in the same order
+    again, without those.
+
+    Args:
+        provenance: where the data comes from. `command` may differ when an import goes on.
+        episodes_per_shard, bytes_per_shard: a shard is finished before it would exceed either.
     """
 
     def __init__(
@@ -43,14 +42,25 @@ class ShardWriter:
         spec: EpisodeSpec,
         provenance: Mapping[str, Any],
         episodes_per_shard: int = 64,
+        bytes_per_shard: int = BYTES_PER_SHARD,
+        resumable: bool = False,
     ) -> None:
+        if spec.encoding not in ENCODINGS:
+            raise SdiwmError(f"encoding is '{spec.encoding}'; use one of {', '.join(ENCODINGS)}")
         self.folder = Path(folder)
         self.spec = spec
-        self.provenance = dict(provenance)
-        self.episodes_per_shard = episodes_per_shard
-        self._schema = _schema(spec)
-        self._pending: list[pa.Table] = []
-        self._shards: list[dict[str, Any]] = []
+        self._bounds = (episodes_per_shard, bytes_per_shard)
+        self._provenance = dict(provenance)
+        self._resumable = resumable
+        self._stack = ExitStack()
+        self._journal: Journal | None = None
+        self._current: ShardFile | None = None
+        self._finished: list[dict[str, Any]] = []
+        self._begin_entry()
+        self.place: Any = None
+
+    def _begin_entry(self) -> None:
+        """What the next shard's entry will say."""
         self._behaviours: Counter[str] = Counter()
         self._failures: list[str] = []
 
@@ -60,54 +70,67 @@ class ShardWriter:
                 f"{self.folder} already holds episodes; name another folder or remove this one"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._resumable:
+            own = {key: value for key, value in self._provenance.items() if key != "command"}
+            plan = {
+                "spec": asdict(self.spec),
+                "bounds": self._bounds,
+                "sources": own,
+                "command": self._provenance.get("command"),
+            }
+            journal = Journal(self.folder, plan, compared=("spec", "bounds", "sources"))
+            self._journal = self._stack.enter_context(journal)
+            self._finished = journal.entries
+            if journal.plan["command"] is not None:
+                self._provenance["command"] = journal.plan["command"]
+            if journal.entries:
+                self.place = journal.entries[-1]["place"]
         return self
 
-    def write(self, episode: Episode) -> None:
-        """Add one episode; SdiwmError if it does not fit the spec."""
+    @property
+    def episodes(self) -> int:
+        """How many episodes there are so far, those of an import that went on included."""
+        pending = len(self._current.lengths) if self._current else 0
+        return pending + sum(len(entry["shard"]["lengths"]) for entry in self._finished)
+
+    def write(self, episode: Episode, place: Any = None) -> None:
+        """Add one episode; SdiwmError if it does not fit the spec, or the disk is full.
+
+        place: JSON-able, of this event among all; see the class.
+        """
         episode.check(self.spec)
-        row: dict[str, list[Any]] = {
-            name: [np.ascontiguousarray(getattr(episode, name)).tobytes()]
-            for name in self.spec.columns()
-        }
-        row |= {
-            "instruction": [episode.instruction],
-            "goal": [int(episode.goal)],
-            "behaviour": [episode.behaviour],
-            "seed": [int(episode.seed)],
-            "length": [len(episode)],
-        }
-        self._pending.append(pa.table(row, schema=self._schema))
+        row = row_of(episode, self.spec)
+        shard = self._current
+        if shard and (
+            len(shard.lengths) >= self._bounds[0] or shard.bytes + row.nbytes > self._bounds[1]
+        ):
+            self._finish_shard()
+        if self._current is None:
+            name = f"shard-{len(self._finished):05d}.parquet"
+            self._current = ShardFile(self.folder / name, self.spec)
+        self._current.write(row)
         self._behaviours[episode.behaviour] += 1
-        if len(self._pending) == self.episodes_per_shard:
-            self._flush()
+        self.place = place
 
-    def record_failure(self, reason: str) -> None:
-        """Note in the manifest an episode that could not be collected."""
+    def record_failure(self, reason: str, place: Any = None) -> None:
+        """Note in the manifest, naming the source, what could not be collected or imported."""
         self._failures.append(reason)
+        self.place = place
 
-    def _flush(self) -> None:
-        path = self.folder / f"shard-{len(self._shards):05d}.parquet"
-        with atomic_path(path) as temporary:
-            with pq.ParquetWriter(
-                temporary,
-                self._schema,
-                compression="NONE",
-                use_dictionary=False,
-                write_statistics=False,
-                store_schema=True,
-            ) as writer:
-                for table in self._pending:
-                    writer.write_table(table)
-            digest = sha256_of_file(temporary)
-        self._shards.append(
-            {
-                "file": path.name,
-                "sha256": digest,
-                "bytes": path.stat().st_size,
-                "lengths": [table["length"][0].as_py() for table in self._pending],
-            }
-        )
-        self._pending.clear()
+    def _finish_shard(self) -> None:
+        assert self._current is not None
+        entry = {
+            "shard": self._current.finish(),
+            "behaviours": dict(sorted(self._behaviours.items())),
+            "failures": self._failures,
+            "place": self.place,
+        }
+        self._current = None
+        self._begin_entry()
+        if self._journal is not None:
+            self._journal.finish(entry)
+        else:
+            self._finished.append(entry)
 
     def __exit__(
         self,
@@ -118,28 +141,41 @@ class ShardWriter:
         completed = False
         try:
             if kind is None:
-                if self._pending:
-                    self._flush()
-                write_json(self.folder / MANIFEST, _with_checksum(self._manifest()))
+                if self._current is not None:
+                    self._finish_shard()
+                write_manifest(self.folder, self._manifest())
                 completed = True
         finally:
             if not completed:
-                for shard in self._shards:
-                    (self.folder / shard["file"]).unlink(missing_ok=True)
+                self._let_go()
+            if self._journal is not None and (completed or not self._finished):
+                self._journal.remove()
+            self._stack.close()
+
+    def _let_go(self) -> None:
+        """Remove what is unfinished; all of it, unless the next run can go on."""
+        if self._current is not None:
+            self._current.discard()
+        if self._journal is None:
+            for entry in self._finished:
+                (self.folder / entry["shard"]["file"]).unlink(missing_ok=True)
 
     def _manifest(self) -> dict[str, Any]:
-        lengths = [length for shard in self._shards for length in shard["lengths"]]
+        behaviours: Counter[str] = Counter()
+        for entry in self._finished:
+            behaviours.update(entry["behaviours"])
+        lengths = [length for entry in self._finished for length in entry["shard"]["lengths"]]
+        failures = [reason for entry in self._finished for reason in entry["failures"]]
         spec = asdict(self.spec)
         return {
-            "format_version": FORMAT_VERSION,
             "task": spec.pop("task"),
             "spec": spec,
             "episodes": len(lengths),
             "frames": sum(lengths),
-            "behaviours": dict(sorted(self._behaviours.items())),
-            "failures": self._failures,
-            "provenance": self.provenance,
-            "shards": self._shards,
+            "behaviours": dict(sorted(behaviours.items())),
+            "failures": failures + self._failures,
+            "provenance": self._provenance,
+            "shards": [entry["shard"] for entry in self._finished],
         }
 
 
@@ -157,10 +193,11 @@ class ShardReader:
         self._index: list[tuple[Path, str, int]] = []
         self.lengths: list[int] = []
         self.manifests = [read_manifest(path) for path in paths]
-        self.spec = _spec(self.manifests[0])
+        self.spec = spec_of(self.manifests[0])
         self.task: dict[str, Any] = self.manifests[0]["task"]
         for folder, manifest in zip(map(Path, paths), self.manifests, strict=True):
-            if _spec(manifest).columns() != self.spec.columns():
+            spec = spec_of(manifest)
+            if (spec.columns(), spec.encoding) != (self.spec.columns(), self.spec.encoding):
                 raise SdiwmError(f"{folder} has other shapes than {paths[0]}; read them separately")
             for shard in manifest["shards"]:
                 for row, length in enumerate(shard["lengths"]):
@@ -176,10 +213,10 @@ class ShardReader:
     def read(self, index: int) -> Episode:
         """Return episode `index`; its arrays are its own and may be written to."""
         path, digest, row = self._index[index]
-        with _damage_named(path):
+        with damage_named(path):
             file = self._file(path, digest)
             columns = file.read_row_group(row, use_threads=False).to_pydict()
-            return self._episode({name: values[0] for name, values in columns.items()})
+            return episode_of({name: values[0] for name, values in columns.items()}, self.spec)
 
     def episodes(self) -> Iterator[Episode]:
         """Yield all episodes in order."""
@@ -193,105 +230,9 @@ class ShardReader:
     def _file(self, path: Path, digest: str) -> pq.ParquetFile:
         if self._open is None or self._open[0] != path:
             if path not in self._verified:
-                _check_digest(path, digest)
+                check_digest(path, digest)
                 self._verified.add(path)
             if self._open is not None:
                 self._open[1].close()
             self._open = (path, pq.ParquetFile(path))
         return self._open[1]
-
-    def _episode(self, row: dict[str, Any]) -> Episode:
-        arrays: dict[str, Any] = {
-            name: np.frombuffer(row.pop(name), dtype).reshape(row["length"], *shape).copy()
-            for name, (dtype, shape) in self.spec.columns().items()
-        }
-        row.pop("length")
-        return Episode(**arrays, **row)
-
-
-def read_manifest(folder: Path | str) -> dict[str, Any]:
-    """Return a folder's manifest; SdiwmError if it is missing, damaged or of another version."""
-    folder = Path(folder)
-    path = folder / MANIFEST
-    if not folder.is_dir():
-        raise SdiwmError(f"data folder {folder} does not exist; write one with `sdiwm collect`")
-    manifest = read_json_object(path, REMEDY)
-    as_written = json_text(_with_checksum(manifest))
-    if path.read_text(encoding="utf-8") != as_written:
-        raise SdiwmError(
-            f"{path} is damaged or was edited (its checksum or layout differs); {REMEDY}"
-        )
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise SdiwmError(
-            f"{path} has format_version {version!r}, this program reads {FORMAT_VERSION}; "
-            "install the sdiwm that wrote it or collect the data again"
-        )
-    return manifest
-
-
-def verify(folder: Path | str) -> dict[str, Any]:
-    """Read every byte and every episode of a folder; return its manifest.
-
-    Raises SdiwmError, naming the first file that is missing, damaged or not what the manifest says.
-    """
-    manifest = read_manifest(folder)
-    reader = ShardReader(folder)
-    for index, episode in enumerate(reader.episodes()):
-        path = reader.path_of(index)
-        with _damage_named(path):
-            episode.check(reader.spec)
-    known = {shard["file"] for shard in manifest["shards"]}
-    for stray in sorted(Path(folder).glob("*.parquet")):
-        if stray.name not in known:
-            raise SdiwmError(f"{stray} is not in the manifest beside it; remove the file")
-    return manifest
-
-
-def _schema(spec: EpisodeSpec) -> pa.Schema:
-    described = {
-        name: {"dtype": dtype, "shape": list(shape)}
-        for name, (dtype, shape) in spec.columns().items()
-    }
-    return pa.schema(
-        [
-            *(pa.field(name, pa.large_binary(), nullable=False) for name in described),
-            pa.field("instruction", pa.string(), nullable=False),
-            pa.field("goal", pa.int32(), nullable=False),
-            pa.field("behaviour", pa.string(), nullable=False),
-            pa.field("seed", pa.int64(), nullable=False),
-            pa.field("length", pa.int32(), nullable=False),
-        ],
-        metadata={"sdiwm.columns": json.dumps(described)},
-    )
-
-
-def _spec(manifest: Mapping[str, Any]) -> EpisodeSpec:
-    values = dict(manifest["spec"], task=manifest["task"])
-    values["image"] = tuple(values["image"])
-    return EpisodeSpec(**values)
-
-
-def _with_checksum(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    body = {key: value for key, value in manifest.items() if key != "checksum"}
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-    return {**body, "checksum": hashlib.sha256(canonical).hexdigest()}
-
-
-def _check_digest(path: Path, digest: str) -> None:
-    if not path.is_file():
-        raise SdiwmError(f"shard {path} is missing; {REMEDY}")
-    if sha256_of_file(path) != digest:
-        raise SdiwmError(f"shard {path} is damaged (its SHA-256 differs); {REMEDY}")
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except SdiwmError as error:
-        if str(path) in str(error):
-            raise
-        raise SdiwmError(f"shard {path}: {error}; {REMEDY}") from None
-    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise SdiwmError(f"shard {path} cannot be read ({error}); {REMEDY}") from None

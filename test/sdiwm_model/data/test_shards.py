@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.data.loader import load_episodes
-from sdiwm_model.data.shards import MANIFEST, ShardReader, ShardWriter, read_manifest, verify
+from sdiwm_model.data.shards import MANIFEST, ShardReader, ShardWriter, read_manifest
+from sdiwm_model.data.verify import verify
 from sdiwm_model.errors import SdiwmError
 
 SPEC = EpisodeSpec(
@@ -122,10 +123,10 @@ def test_a_missing_folder_shard_or_manifest_is_named_with_a_remedy(sound, tmp_pa
         read_manifest(tmp_path / "nowhere")
     folder = copy_of(sound, str(tmp_path))
     (folder / "shard-00001.parquet").unlink()
-    with pytest.raises(SdiwmError, match="shard-00001.parquet is missing; collect the data again"):
+    with pytest.raises(SdiwmError, match="shard-00001.parquet is missing; collect or import"):
         load_episodes(folder)
     (folder / MANIFEST).unlink()
-    with pytest.raises(SdiwmError, match="manifest.json is missing; collect the data again"):
+    with pytest.raises(SdiwmError, match="manifest.json is missing; collect or import"):
         load_episodes(folder)
 
 
@@ -137,10 +138,10 @@ def test_a_shard_that_the_manifest_does_not_know_is_named(sound, tmp_path):
 
 
 def test_another_format_version_is_refused_in_words(tmp_path, monkeypatch):
-    monkeypatch.setattr("sdiwm_model.data.shards.FORMAT_VERSION", 2)
+    monkeypatch.setattr("sdiwm_model.data.manifest.FORMAT_VERSION", 3)
     write(tmp_path / "data", [make_episode(1, 0)])
     monkeypatch.undo()
-    with pytest.raises(SdiwmError, match="format_version 2, this program reads 1"):
+    with pytest.raises(SdiwmError, match="format_version 3, this program reads 1, 2"):
         read_manifest(tmp_path / "data")
 
 
@@ -191,7 +192,7 @@ def test_an_episode_that_does_not_fit_is_refused_by_field(tmp_path, field, value
 def test_arrays_are_stored_raw_with_dtype_and_shape_in_the_schema(sound):
     file = pq.ParquetFile(sound / "shard-00000.parquet")
     described = json.loads(file.schema_arrow.metadata[b"sdiwm.columns"])
-    assert described["frames"] == {"dtype": "|u1", "shape": [4, 6, 3]}
+    assert described["frames"] == {"dtype": "|u1", "shape": [4, 6, 3], "encoding": "raw"}
     assert file.num_row_groups == 2
     for index in range(file.metadata.num_columns):
         column = file.metadata.row_group(0).column(index)

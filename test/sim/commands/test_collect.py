@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sdiwm_model import cli
-from sdiwm_model.data.shards import ShardReader, verify
+from sdiwm_model.data.shards import ShardReader
+from sdiwm_model.data.verify import verify
 from sdiwm_model.errors import SdiwmError
 from sdiwm_sim import collect as recording
 from sdiwm_sim.mixture import DEFAULT, parse_mixture

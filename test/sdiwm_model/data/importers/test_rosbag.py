@@ -10,7 +10,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from sdiwm_model import cli
 from sdiwm_model.data.loader import load_episodes
-from sdiwm_model.data.shards import read_manifest, verify
+from sdiwm_model.data.shards import read_manifest
+from sdiwm_model.data.verify import verify
 from sdiwm_model.share import share_file
 
 STORE = get_typestore(Stores.ROS2_KILTED)
