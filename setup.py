@@ -124,6 +124,9 @@ setup(
             "replay = sdiwm_ros.commands.replay",
             "bench = sdiwm_model.commands.bench",
         ],
+        "sdiwm.formats": [
+            "rosbag = sdiwm_model.data.importers.rosbag:FORMAT",
+        ],
         "sdiwm.benches": [
             "control = sdiwm_sim.commands.bench_control",
             "ros = sdiwm_ros.commands.bench_ros",

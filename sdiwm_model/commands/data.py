@@ -1,5 +1,5 @@
-"""Folders of episode shards: what is in them, whether every byte is as written, and how the
-recordings of other programs, ROS bags first, become such folders.
+"""Folders of episode shards: what is in them, whether every byte is as written, and how they come
+from and go to the formats of other programs.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-HELP = "describe or verify folders of episodes; import ROS bags"
+HELP = "describe, verify, import and export folders of episodes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,16 +21,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser("verify", help=read, description=read)
     for action in (info, verify):
         action.add_argument("folder", nargs="+", type=Path, help="folder that `collect` wrote")
-    turned = "turn recordings (ROS bags) into a folder of episodes that `train` reads"
+    turned = "turn recordings of other programs into a folder of episodes that `train` reads"
     imported = actions.add_parser("import", help=turned, description=turned)
     imported.add_argument("source", nargs="+", type=Path, help="recording, e.g. a bag's folder")
     imported.add_argument(
-        "--config", type=Path, required=True, metavar="FILE",
-        help="topics, joints, time grid and facts of the task, like config/import/reach.yaml",
+        "--config", type=Path, metavar="FILE",
+        help="what means what, and facts of the task: config/import/reach.yaml for a ROS bag, "
+        "config/import/columns.yaml for data sets, which mostly tell it themselves",
     )  # fmt: skip
+    imported.add_argument(
+        "--format", default="", metavar="NAME", help="of the source; default: found by looking"
+    )
     imported.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     imported.add_argument(
         "--namespace", default="", metavar="NAME", help="in front of the config's relative topics"
+    )
+    given = "write folders of episodes in another program's format"
+    exported = actions.add_parser("export", help=given, description=given)
+    exported.add_argument("folder", nargs="+", type=Path, help="folder of episodes")
+    exported.add_argument("--format", required=True, metavar="NAME", help="e.g. lerobot-v3")
+    exported.add_argument("--out", type=Path, required=True, metavar="PATH", help="what to make")
+    exported.add_argument(
+        "--lossless", action="store_true", help="pictures bit for bit, where video would lose"
     )
     saved = "save what a killed recorder has written into a new bag"
     mended = actions.add_parser("mend", help=saved, description=saved)
@@ -42,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the chosen action on every folder; the first damaged one ends it with an error."""
     if args.action == "import":
         return _import(args)
+    if args.action == "export":
+        return _export(args)
     if args.action == "mend":
         from sdiwm_model.data.importers.mend import mend
 
@@ -66,17 +80,28 @@ def run(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     from sdiwm_model.data.importers.convert import convert
-    from sdiwm_model.data.importers.settings import read_settings
+    from sdiwm_model.data.importers.protocols import ImportOptions
 
-    settings = read_settings(args.config, args.namespace)
+    options = ImportOptions(args.config, args.namespace)
     command = shlex.join(["sdiwm", *sys.argv[1:]])
-    converted = convert(args.source, settings, args.out, command)
-    for reason in converted.skipped:
+    manifest = convert(args.source, options, args.out, command, args.format)
+    for reason in manifest["failures"]:
         print(f"left out: {reason}", file=sys.stderr)
     print(
-        f"{args.out}: {converted.episodes} episodes, {converted.frames} frames; "
-        f"{len(converted.skipped)} parts left out"
+        f"{args.out}: {manifest['episodes']} episodes, {manifest['frames']} frames; "
+        f"{len(manifest['failures'])} parts left out"
     )
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from sdiwm_model.data.importers.export import export
+    from sdiwm_model.data.importers.protocols import ExportOptions
+
+    episodes, lost = export(args.folder, args.format, args.out, ExportOptions(args.lossless))
+    for what in lost:
+        print(f"not in {args.out}: {what}", file=sys.stderr)
+    print(f"{args.out}: {episodes} episodes")
     return 0
 
 

@@ -2,67 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdiwm_model.data.episodes import EpisodeSpec
-from sdiwm_model.data.importers.protocols import Recording, Skipped
-from sdiwm_model.data.importers.registry import find_importer
-from sdiwm_model.data.importers.settings import ImportSettings
-from sdiwm_model.data.shards import ShardWriter
+from sdiwm_model.data.episodes import Episode, EpisodeSpec
+from sdiwm_model.data.importers.protocols import ImportOptions, Recording, Skipped
+from sdiwm_model.data.importers.registry import find_format
+from sdiwm_model.data.shards import ShardWriter, read_manifest
 from sdiwm_model.errors import SdiwmError
 
-
-@dataclass
-class Converted:
-    """What an import wrote, and the reasons for what it left out."""
-
-    episodes: int = 0
-    frames: int = 0
-    skipped: list[str] = field(default_factory=list)
+Place = tuple[int, int]  # number of the source (-1: one that cannot be opened), and of the event
 
 
 def convert(
-    sources: Sequence[Path], settings: ImportSettings, out: Path, command: str
-) -> Converted:
-    """Write all episodes of `sources` to the folder `out`.
+    sources: Sequence[Path], options: ImportOptions, out: Path, command: str, name: str = ""
+) -> dict[str, Any]:
+    """Write all episodes of `sources` to the folder `out`; return its manifest.
+
+    What cannot be used is left out and named in the manifest's `failures`: a part of a recording,
+    an episode, one of several sources. A stopped import goes on with the same call.
 
     Args:
         command: how this was asked for; kept in the manifest.
+        name: of the sources' format; empty: it is found by looking at them.
 
     Raises:
-        SdiwmError: a recording is missing, damaged or unlike the first, or there is no episode.
+        SdiwmError: a source does not exist or is of no known format, the settings are wrong, the
+            sources are unlike each other, or there is no episode.
     """
-    recordings = [find_importer(source).open(source, settings) for source in sources]
-    spec = recordings[0].spec()
-    for source, recording in zip(sources, recordings, strict=True):
-        if recording.spec() != spec:
-            raise SdiwmError(f"{source} has other shapes than {sources[0]}; import it by itself")
-    done = Converted()
+    recordings, unreadable = _opened(sources, options, name)
+    spec = _common_spec(recordings)
     provenance = {"command": command, "sources": [str(source) for source in sources]}
-    with ShardWriter(out, _with_facts(spec, recordings, settings.task), provenance) as writer:
-        for recording in recordings:
-            for found in recording.episodes():
-                if isinstance(found, Skipped):
-                    writer.record_failure(found.reason)
-                    done.skipped.append(found.reason)
-                else:
-                    writer.write(replace(found, seed=done.episodes))
-                    done.episodes += 1
-                    done.frames += len(found)
-        if not done.episodes:
-            raise SdiwmError(f"no episode was found: {'; '.join(done.skipped[:3])}")
-    return done
+    with ShardWriter(out, spec, provenance, resumable=True) as writer:
+        before: Place = tuple(writer.place) if writer.place else (-1, -1)
+        reasons: list[str] = []
+        for place, found in _events(unreadable, recordings, spec, before):
+            if isinstance(found, Skipped):
+                writer.record_failure(found.reason, place)
+                reasons.append(found.reason)
+            else:
+                seed = found.seed if found.seed >= 0 else writer.episodes
+                writer.write(replace(found, seed=seed), place)
+        if not writer.episodes:
+            raise SdiwmError(f"no episode was found: {'; '.join(reasons[:3])}")
+    return read_manifest(out)
 
 
-def _with_facts(
-    spec: EpisodeSpec, recordings: Sequence[Recording], task: Mapping[str, Any]
-) -> EpisodeSpec:
-    """The spec with the task's facts; sentences that the settings do not give are those heard."""
-    heard: list[list[str]] = [[] for _ in task["goals"]]
-    for recording in recordings:
+def _opened(
+    sources: Sequence[Path], options: ImportOptions, name: str
+) -> tuple[dict[Path, Recording], list[str]]:
+    """The recordings, and why others of several cannot be opened."""
+    formats = [find_format(source, name) for source in sources]
+    recordings: dict[Path, Recording] = {}
+    unreadable: list[str] = []
+    for source, each in zip(sources, formats, strict=True):
+        try:
+            recordings[source] = each.open(source, options)
+        except SdiwmError as error:
+            if len(sources) == 1:
+                raise
+            unreadable.append(str(error))
+    if not recordings:
+        raise SdiwmError(f"no source can be read: {'; '.join(unreadable[:3])}")
+    return recordings, unreadable
+
+
+def _events(
+    unreadable: Sequence[str], recordings: Mapping[Path, Recording], spec: EpisodeSpec, after: Place
+) -> Iterator[tuple[Place, Episode | Skipped]]:
+    """Everything that the manifest counts, with its place, behind the place `after`."""
+    for number, reason in enumerate(unreadable):
+        if (-1, number) > after:
+            yield (-1, number), Skipped(reason)
+    for source, (path, recording) in enumerate(recordings.items()):
+        if source < after[0]:
+            continue
+        start = after[1] + 1 if source == after[0] else 0
+        for number, found in enumerate(_until_damage(recording, start), start):
+            if isinstance(found, Episode):
+                found = _checked(replace(found, source=found.source or str(path)), spec)
+            yield (source, number), found
+
+
+def _until_damage(recording: Recording, start: int) -> Iterator[Episode | Skipped]:
+    """The recording's events from number `start`; the last one is why the rest is unreadable."""
+    try:
+        yield from recording.episodes(start)
+    except SdiwmError as error:
+        yield Skipped(str(error))
+
+
+def _checked(episode: Episode, spec: EpisodeSpec) -> Episode | Skipped:
+    """The episode, or why it cannot be used."""
+    try:
+        episode.check(spec)
+    except SdiwmError as error:
+        return Skipped(f"{episode.source}, {episode.start:.1f} s: {error}")
+    return episode
+
+
+def _common_spec(recordings: Mapping[Path, Recording]) -> EpisodeSpec:
+    """The recordings' shapes and facts; sentences that the facts do not give are those heard."""
+    specs = {source: recording.spec() for source, recording in recordings.items()}
+    (first, spec), *others = specs.items()
+    for source, other in others:
+        if other.columns() != spec.columns():
+            raise SdiwmError(f"{source} has other shapes than {first}; import it by itself")
+        if other.task != spec.task:
+            different = _first_difference(spec.task, other.task)
+            raise SdiwmError(
+                f"{source} has another '{different}' than {first}: say it under `task` in --config"
+            )
+    heard: list[list[str]] = [[] for _ in spec.task.get("goals", ())]
+    for recording in recordings.values():
         for goal, sentences in recording.sentences.items():
             heard[goal] += [each for each in sentences if each not in heard[goal]]
-    return replace(spec, task={"train_instructions": heard, "unrelated": [], **task})
+    return replace(spec, task={"train_instructions": heard, "unrelated": [], **spec.task})
+
+
+def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The first fact that is not the same in both."""
+    return next(key for key in {**one, **other} if one.get(key) != other.get(key))

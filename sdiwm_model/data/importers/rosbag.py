@@ -13,17 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
-from sdiwm_model.data.importers.protocols import Skipped
+from sdiwm_model.data.importers.protocols import ExportOptions, ImportOptions, Skipped
 from sdiwm_model.data.importers.resample import Stream, nearest, unbroken
-from sdiwm_model.data.importers.settings import ImportSettings
+from sdiwm_model.data.importers.settings import ImportSettings, read_settings
 from sdiwm_model.errors import SdiwmError
+
+if TYPE_CHECKING:
+    from sdiwm_model.data.shards import ShardReader
 
 SECOND = 1_000_000_000
 CLOCKS_APART = 10.0  # s between stamp and receipt beyond which they are of two clocks
@@ -40,18 +44,26 @@ RECEIVED = ("command", "instruction", "goal")
 SUFFIXES = (".mcap", ".db3")
 
 
-class RosbagImporter:
-    """See `protocols.Importer`."""
+class RosbagFormat:
+    """See `protocols.Format`."""
 
-    name = "rosbag (a folder with metadata.yaml, or a .mcap or .db3 file)"
+    description = "a folder with metadata.yaml, or a .mcap or .db3 file"
 
     def detects(self, source: Path) -> bool:
         if source.is_dir():
             return (source / "metadata.yaml").is_file() or bool(list(source.glob("*.mcap")))
         return source.suffix in SUFFIXES
 
-    def open(self, source: Path, settings: ImportSettings) -> BagRecording:
-        return BagRecording(source, settings)
+    def open(self, source: Path, options: ImportOptions) -> BagRecording:
+        if options.config is None:
+            raise SdiwmError(
+                f"{source}: a bag does not tell what its topics mean: name its settings with "
+                "--config, like config/import/reach.yaml"
+            )
+        return BagRecording(source, read_settings(options.config, options.namespace))
+
+    def write(self, reader: ShardReader, out: Path, options: ExportOptions) -> list[str]:
+        raise SdiwmError("ROS bags are only read; export to lerobot-v3, swm-hdf5 or minari")
 
 
 class BagRecording:
@@ -86,9 +98,13 @@ class BagRecording:
             action=len(self._settings.joints),
             goals=len(self._settings.task["goals"]),
             state=0 if self._state is None else self._state.values.shape[1],
+            task=self._settings.task,
         )
 
-    def episodes(self) -> Iterator[Episode | Skipped]:
+    def episodes(self, start: int = 0) -> Iterator[Episode | Skipped]:
+        return islice(self._all(), start, None)
+
+    def _all(self) -> Iterator[Episode | Skipped]:
         if not self._heard:
             topic = self._settings.topics.instruction
             raise SdiwmError(f"{self._source}: topic {topic}: no instruction was recorded")
@@ -145,7 +161,9 @@ class BagRecording:
             instruction=sentence,
             goal=goal,
             behaviour="recorded",
-            seed=0,
+            seed=-1,
+            source=str(self._source),
+            start=(begin - int(self._pictures[0])) / SECOND,
         )
 
     def _frames(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -298,3 +316,6 @@ def joint_values(message: Any, joints: tuple[str, ...], where: str) -> NDArray[n
         raise SdiwmError(f"{where}: joint states need a position and a velocity for every joint")
     return np.concatenate([np.asarray(message.position)[chosen],
                            np.asarray(message.velocity)[chosen]])  # fmt: skip
+
+
+FORMAT = RosbagFormat()
