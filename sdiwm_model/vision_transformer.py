@@ -40,13 +40,19 @@ class VisionTransformer(nn.Module):
             self.score.weight *= SHARPNESS
         self.value = nn.Linear(width, size.vit_features)
 
-    def tokens(self, image: Tensor) -> Tensor:
-        """image uint8 (B, H, W, 3 * cameras) -> patch tokens (B, cameras, N, W)."""
+    def patch_tokens(self, image: Tensor) -> Tensor:
+        """image uint8 (B, H, W, 3 * cameras) -> tokens before any block (B, cameras, N, W)."""
         cameras = len(self.cameras)
         alone = image.unflatten(-1, (cameras, 3)).movedim(-2, 1).flatten(0, 1)
-        patches = self.patches(pixels(alone)).flatten(2).transpose(1, 2)
-        x = patches.unflatten(0, (-1, cameras)) + self.positions + self.cameras.unsqueeze(1)
-        return self.blocks(x.flatten(0, 1)).unflatten(0, (-1, cameras))
+        kind = self.patches.weight.dtype
+        patches = self.patches(pixels(alone).to(kind)).flatten(2).transpose(1, 2)
+        where = self.positions.to(kind) + self.cameras.unsqueeze(1)
+        return patches.unflatten(0, (-1, cameras)) + where
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """image uint8 (B, H, W, 3 * cameras) -> patch tokens (B, cameras, N, W)."""
+        x = self.patch_tokens(image)
+        return self.blocks(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def forward(self, image: Tensor) -> Tensor:
         """image uint8 (B, H, W, 3 * cameras) RGB -> (B, cameras * vit_features) in [-1, 1]."""

@@ -18,8 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--init", type=Path, help="run or bundle whose weights to start from")
     parser.add_argument(
-        "--vision", type=Path, help="run or bundle whose image branch to start from, and no more"
-    )
+        "--vision", type=Path,
+        help="run or bundle whose image branch to start from, and no more; or what `sdiwm "
+        "pretrain` wrote",
+    )  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="of weights and batches")
     parser.add_argument("--text-encoder", type=Path, help="folder of a text encoder to use")
     parser.add_argument(

@@ -15,7 +15,9 @@ from sdiwm_model.checkpoint import Manifest, load_model
 from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.pretraining.encoder_file import PretrainedEncoder
 from sdiwm_model.sizes import ModelSize, find_size
+from sdiwm_model.training.batches import Experience
 from sdiwm_model.training.config import TrainingConfig, unknown, wrong_type
 from sdiwm_model.world_model import WorldModel
 
@@ -173,6 +175,24 @@ def model_with_vision(
     taken = {k: v for k, v in trained.state_dict().items() if k.startswith(parts)}
     model.load_state_dict(taken, strict=False)
     return model, origin
+
+
+def fresh_model(size: ModelSize, data: Experience) -> WorldModel:
+    """A model of random weights that knows the mean and the spread of the joints."""
+    model = WorldModel(size)
+    model.fusion.proprio_mean.copy_(data.proprio.mean(dim=0))
+    model.fusion.proprio_std.copy_(data.proprio.std(dim=0))
+    return model
+
+
+def model_with_pretrained(
+    encoder: PretrainedEncoder, size: ModelSize, data: Experience, seed: int
+) -> WorldModel:
+    """A fresh model, of the same random weights as without, but for the image encoder's."""
+    torch.manual_seed(seed)
+    model = fresh_model(size, data)
+    encoder.put_into(model.vision)
+    return model
 
 
 def check_initial(origin: Manifest, init: Path, size: ModelSize, task: dict[str, Any]) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.complexity import complexity
 from sdiwm_model.data.loader import load_episodes
+from sdiwm_model.pretraining.encoder_file import PretrainedEncoder, is_pretrained, load_encoder
 from sdiwm_model.report import commit
+from sdiwm_model.sizes import ModelSize
 from sdiwm_model.text_encoder import TextEncoder
 from sdiwm_model.training.batches import Experience
 from sdiwm_model.training.checks import (
     check_start,
     initial_model,
+    model_with_pretrained,
     model_with_vision,
     open_data,
     size_for,
@@ -49,7 +52,8 @@ def train(
 
     Args:
         init: run or bundle to start from, of the same task and size.
-        vision: run or bundle whose image branch and language to start from; the rest is new.
+        vision: run or bundle whose image branch and language to start from, or a folder that
+            `sdiwm pretrain` wrote, whose image encoder to start from; the rest is new.
         guide: a teacher that adds losses, where there is one.
 
     Raises:
@@ -63,13 +67,11 @@ def train(
     check_start(config, size, init, vision, guided=guide is not None)
     check_logging(config.wandb)
     config.check_against(min(reader.lengths))
-    initial = None
-    if init is not None:
-        initial, origin = initial_model(init, size, task, seed)
-    if vision is not None:
-        initial, origin = model_with_vision(vision, size, task, seed)
+    initial, origin = _start(init, vision, size, task, seed)
     encoder = TextEncoder(text_encoder)
     data = Experience.from_episodes(load_episodes(folders), task["cost_unit"], task["camera_lags"])
+    if isinstance(origin, PretrainedEncoder):
+        initial = model_with_pretrained(origin, size, data, seed)
     trainer = Trainer(
         folder=out,
         config=config,
@@ -81,7 +83,7 @@ def train(
         initial=initial,
         origin={
             "data": [shard["sha256"] for m in manifests for shard in m["shards"]],
-            "initial weights": None if initial is None else origin.model_hash,
+            "initial weights": None if origin is None else origin.model_hash,
             "teacher": None if guide is None else guide.identity(),
         },
         after_update=after_update,
@@ -107,13 +109,31 @@ def train(
             "configuration": asdict(config),
             "earlier configurations": [asdict(each) for each in earlier],
             "data": [m["provenance"] for m in manifests],
-            "init": origin.provenance if init is not None else None,
-            "vision": origin.provenance if vision is not None else None,
-            **({} if guide is None else {"distil": guide.about()}),
+            "init": origin.provenance if origin is not None and init is not None else None,
+            "vision": origin.provenance if origin is not None and vision is not None else None,
+            **({} if guide is None else guide.about()),
         },
     )
     write_bundle(out, model, data, trainer.features, manifest, seed)
     return model
+
+
+def _start(
+    init: Path | None, vision: Path | None, size: ModelSize, task: dict[str, Any], seed: int
+) -> tuple[WorldModel | None, Manifest | PretrainedEncoder | None]:
+    """The weights to start from, and where they come from; None for random ones.
+
+    A pre-trained encoder is loaded and checked here, but becomes a model only with the data.
+    """
+    if init is not None:
+        return initial_model(init, size, task, seed)
+    if vision is None:
+        return None, None
+    if is_pretrained(vision):
+        encoder = load_encoder(vision)
+        encoder.check_fits(size, vision)
+        return None, encoder
+    return model_with_vision(vision, size, task, seed)
 
 
 def _write_settings(out: Path, config: TrainingConfig, resumes: bool) -> list[TrainingConfig]:

@@ -23,6 +23,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.language import Tokeniser, train_language
 from sdiwm_model.sizes import ModelSize
 from sdiwm_model.training.batches import Experience, encode_frames
+from sdiwm_model.training.checks import fresh_model
 from sdiwm_model.training.config import TrainingConfig
 from sdiwm_model.training.guide import Guide
 from sdiwm_model.training.logs import Logs
@@ -94,17 +95,11 @@ class Trainer:
         self._snapshot = Snapshot(folder, self._identity) if found else None
         torch.set_num_threads(1)  # two threads are slower than one for these sizes
         torch.manual_seed(seed)
-        self.model = initial or self._fresh_model(size)
+        self.model = initial or fresh_model(size, data)
         self._bounded = [m for m in self.model.modules() if isinstance(m, Dynamics)]
         for each in self._bounded:
             each.project()  # the weights to start from may keep no bound
         self.model.vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _fresh_model(self, size: ModelSize) -> WorldModel:
-        model = WorldModel(size)
-        model.fusion.proprio_mean.copy_(self._data.proprio.mean(dim=0))
-        model.fusion.proprio_std.copy_(self._data.proprio.std(dim=0))
-        return model
 
     @cached_property
     def features(self) -> Tensor:
