@@ -175,20 +175,24 @@ def unexplained_share(predicted: Tensor, target: Tensor, variance: Tensor) -> Te
 
 
 def ranking_loss(costs: Tensor, teacher: Tensor, temperature: float, floor: float) -> Tensor:
-    """KL(softmax(-J_teacher / lambda) || softmax(-J / lambda)), mean over sets of candidates.
+    """lambda KL(softmax(-J_teacher / lambda) || softmax(-J / lambda)), mean over candidate sets.
 
     ListNet's listwise loss (Cao et al. 2007, eq. 6) with the planner's own temperature
     lambda = max(floor, temperature * (mean J_teacher - min J_teacher)): what MPPI weights the
-    candidates by, so that 0 means the teacher's plan.
+    candidates by, so that 0 means the teacher's plan. In front, lambda takes back what a cold
+    softmax adds to the gradient, as T^2 does in Hinton et al. (2015, section 2): that of a
+    candidate's J is the difference of its two weights. Without it this loss outweighs all others
+    a hundred times.
 
     Args:
         costs, teacher: J of each candidate by student and by teacher, (S, N).
     """
     spread = teacher - teacher.min(dim=1, keepdim=True).values
     scale = (temperature * spread.mean(dim=1, keepdim=True)).clamp(min=floor)
-    return functional.kl_div(
+    divergence = functional.kl_div(
         functional.log_softmax(-costs / scale, dim=1),
         functional.log_softmax(-spread / scale, dim=1),
-        reduction="batchmean",
+        reduction="none",
         log_target=True,
     )
+    return (scale * divergence).sum(dim=1).mean()

@@ -93,7 +93,7 @@ class Distiller:
 
     def about(self) -> dict[str, Any]:
         assert self._world is not None
-        return {
+        about = {
             "command": shlex.join(["sdiwm", *sys.argv[1:]]),
             "commit": commit(),
             "seed": self._seed,
@@ -101,6 +101,7 @@ class Distiller:
             "agreement": self._world.agreement(),
             "teacher": self._origin.provenance,
         }
+        return {"distil": about}
 
     def _look(self, data: Experience) -> Seen:
         if self._seen is None:

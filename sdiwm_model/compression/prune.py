@@ -7,7 +7,7 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from sdiwm_model.checkpoint import (
     write_manifest,
 )
 from sdiwm_model.complexity import complexity
+from sdiwm_model.compression.image_channels import MAPS
 from sdiwm_model.compression.importance import importance
+from sdiwm_model.compression.recall import Recall
 from sdiwm_model.compression.refill import Inputs, refill
 from sdiwm_model.compression.slicing import check_sliceable, groups, slice_model
 from sdiwm_model.data.shards import ShardReader
@@ -112,8 +114,9 @@ def prune(
 
     Each round removes as large a share as the others: of every group the units that matter least,
     see `importance`; what they told is read from the others as far as possible, see `refill`. Then
-    `train` goes on from there, with the settings of ``source`` where it holds them, else those of
-    the task. Stopped, it goes on with the same call.
+    the image branch learns its features again, see `recall`, and `train` goes on with all else, by
+    the settings of ``source`` where it holds them, else those of the task. Stopped, it goes on
+    with the same call.
 
     Args:
         data: folders of episodes, for importance and training.
@@ -141,16 +144,19 @@ def prune(
     if done := _finished(out, source, identity):
         return done
     before = source
+    maps: Mapping[str, Sequence[int]] = {}
     for number in range(1, settings.rounds + 1):
         share = (1 - settings.ratio) ** (number / settings.rounds)
         size = target if number == settings.rounds else pruned_size(origin.sizes, 1 - share)
         sliced, folder = (out / ROUNDS / f"{number}-{part}" for part in ("sliced", "trained"))
         config = _training(source, origin, size, settings, last=number == settings.rounds)
         if not _finished(sliced, source, identity):
-            _write_sliced(before, sliced, size, data, config, settings, identity)
+            _write_sliced(before, sliced, size, data, config, settings, identity, maps)
+        maps = read_manifest(sliced).provenance["prune"]["maps"]
         if not (folder / MANIFEST).is_file():
             told = _in_round(number, after_update)
-            train(list(data), folder, config, seed, init=sliced, after_update=told)
+            recall = Recall(source, maps, config)
+            train(list(data), folder, config, seed, init=sliced, after_update=told, guide=recall)
         before = folder
     return _finish(before, out, origin, target, identity)
 
@@ -196,8 +202,8 @@ def remove_units(
     discount: float,
     batches: int,
     seed: int,
-) -> WorldModel:
-    """A model of ``size`` of the units of ``model`` that matter most, untrained.
+) -> tuple[WorldModel, dict[str, list[int]]]:
+    """A model of ``size`` of the units of ``model`` that matter most, untrained; and those units.
 
     The weights of ``model`` are changed, see `refill`. The other arguments are `importance`'s.
     """
@@ -206,7 +212,7 @@ def remove_units(
         matters = importance(model, data, horizon, discount, batches, seed)
     kept = chosen_units(model, size, matters)
     refill(model, kept, inputs)
-    return slice_model(model, kept)
+    return slice_model(model, kept), kept
 
 
 def _write_sliced(
@@ -217,8 +223,14 @@ def _write_sliced(
     config: TrainingConfig,
     settings: PruneSettings,
     identity: dict[str, Any],
+    maps: Mapping[str, Sequence[int]],
 ) -> None:
-    """Write the model of ``source`` without the units that matter least, untrained."""
+    """Write the model of ``source`` without the units that matter least, untrained.
+
+    Args:
+        maps: keypoints of ``source``, by their numbers in the model that rounds began with; none
+            before the first round. The manifest has them of what is written.
+    """
     model, manifest = load_model(source)
     reader = open_data(data)
     some = range(0, len(reader), max(1, len(reader) // EPISODES))
@@ -227,12 +239,13 @@ def _write_sliced(
         reader.task["cost_unit"],
         reader.task["camera_lags"],
     )
-    sliced = remove_units(
+    sliced, kept = remove_units(
         model, size, recorded, config.horizon, config.discount, settings.batches, identity["seed"]
     )
     out.mkdir(parents=True, exist_ok=True)
     save_weights(out / WEIGHTS, sliced)
-    provenance = manifest.provenance | {"prune": identity}
+    maps = {n: [maps[n][u] for u in kept[n]] if maps else kept[n] for n in kept if MAPS in n}
+    provenance = manifest.provenance | {"prune": identity | {"maps": maps}}
     write_manifest(out, replace(manifest, sizes=size, provenance=provenance))
 
 

@@ -90,7 +90,8 @@ def _smaller(model: WorldModel, size: ModelSize, folders: Folders, seed: int) ->
         reader.task["camera_lags"],
     )  # fmt: skip
     config = configure((), reader.task["name"])
-    return remove_units(model, size, recorded, config.horizon, config.discount, BATCHES, seed)
+    small, _ = remove_units(model, size, recorded, config.horizon, config.discount, BATCHES, seed)
+    return small
 
 
 def _runtime(model: WorldModel, manifest: Manifest) -> Runtime:

@@ -12,16 +12,16 @@ from sdiwm_model.world_model import WorldModel
 
 
 class Guide(Protocol):
-    """Adds losses to the stages of a run; the stages' own stay."""
+    """Changes the losses of a run's stages."""
 
     def identity(self) -> dict[str, Any]:
         """Who guides and how: what a resumed run must share with the one that was stopped."""
 
     def vision(self, stage: Stage, model: WorldModel, data: Experience) -> Stage:
-        """``stage`` with losses on image features added."""
+        """``stage`` with other losses on image features."""
 
     def world(self, stage: Stage, model: WorldModel, data: Experience, features: Tensor) -> Stage:
         """``stage`` with losses on latents and plans added; features (N, E) are the model's."""
 
     def about(self) -> dict[str, Any]:
-        """For the manifest, when all is done."""
+        """What the manifest's provenance gets besides, when all is done."""

@@ -270,7 +270,7 @@ def test_the_ranking_loss_weights_candidates_as_the_planner_does():
     weights = planner._weighted_mean(corners, true[0])[0]
     scale = 0.3 * float(true.mean() - true.min())
     logits = torch.log_softmax(torch.from_numpy(-costs[0] / scale), 0).numpy()
-    expected = float((weights * (np.log(weights) - logits)).sum())
+    expected = scale * float((weights * (np.log(weights) - logits)).sum())
     loss = ranking_loss(torch.from_numpy(costs), torch.from_numpy(true), 0.3, 0.02)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
