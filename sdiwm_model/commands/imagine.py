@@ -34,13 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train-data", type=Path, metavar="DIR", help="episodes to fit the decoder to"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="held-out episodes, to film")
+    add_decoder(parser)
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of recording, decoder")
+
+
+def add_decoder(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a decoder is and how a new one is fitted; see `decoder_of`."""
     parser.add_argument(
         "--decoder", type=Path, metavar="FILE", help="read it here, or write it here"
     )
     parser.add_argument(
         "--steps", type=int, default=3000, metavar="N", help="updates of a new decoder"
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of recording, decoder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     about = args.task, bundle, runtime.manifest.model_hash, args.horizon
     heldout = ShardReader(args.data or heldout_folder(*about, args.seed))
     latents, pictures = latents_and_pictures(runtime, ShardReader(training).episodes())
-    decoder = _decoder(args, latents, pictures, runtime.manifest.model_hash)
+    decoder = decoder_of(args, latents, pictures, runtime.manifest.model_hash, args.seed)
     clips = make_clips(
         runtime, decoder, Whitening.fit(latents), heldout, args.episodes, args.horizon
     )
@@ -76,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _decoder(
-    args: argparse.Namespace, latents: "Array", pictures: "NDArray[np.uint8]", model_hash: str
+def decoder_of(
+    args: argparse.Namespace,
+    latents: "Array",
+    pictures: "NDArray[np.uint8]",
+    model_hash: str,
+    seed: int,
 ) -> "Decoder":
     """The decoder of this model, fitted now where there is none yet."""
     from tqdm import tqdm
@@ -94,7 +103,7 @@ def _decoder(
             bar.update()
             bar.set_postfix_str(f"loss {loss:.4f}")
 
-        decoder = train_decoder(latents, pictures, args.steps, args.seed, show)
+        decoder = train_decoder(latents, pictures, args.steps, seed, show)
     save_decoder(path, decoder, model_hash)
     print(f"decoder: {path}")
     return decoder
