@@ -24,7 +24,7 @@ TRAIN = [
     "torch-pruning",
 ]
 WANDB = ["wandb"]
-DATA = ["pyarrow", "pyyaml", "rosbags", "av", "ray[data]", "pillow"]
+DATA = ["pyarrow", "pyyaml", "rosbags", "av", "ray[data]", "pillow", "h5py"]
 ROS = [
     "ros-kilted-rclpy",
     "ros-rmw-fastrtps-cpp",
@@ -47,6 +47,7 @@ DEVELOPMENT = [
     "mypy",
     "types-PyYAML",
     "colcon-common-extensions",
+    "minari",
     *WANDB,
 ]
 
@@ -126,6 +127,8 @@ setup(
         ],
         "sdiwm.formats": [
             "rosbag = sdiwm_model.data.importers.rosbag:FORMAT",
+            "video = sdiwm_model.data.importers.video:FORMAT",
+            "swm-hdf5 = sdiwm_model.data.importers.swm_hdf5:FORMAT",
         ],
         "sdiwm.benches": [
             "control = sdiwm_sim.commands.bench_control",
@@ -138,6 +141,7 @@ setup(
             "quantisation = sdiwm_model.commands.bench_quantisation",
             "compression = sdiwm_model.commands.bench_compression",
             "language = sdiwm_sim.commands.bench_language",
+            "frechet = sdiwm_model.commands.bench_frechet",
         ],
     },
 )

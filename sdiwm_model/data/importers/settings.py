@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,10 +83,16 @@ class ImportSettings:
 
     def goal_of(self, sentence: str) -> int | None:
         """Index of the one goal that the sentence names; None for none or several."""
-        words = set(re.findall(r"[^\W\d_]+", sentence.lower()))
-        goals = self.task["goals"]
-        found = [index for index, goal in enumerate(goals) if words & set(self.goal_words[goal])]
-        return found[0] if len(found) == 1 else None
+        return named_goal(sentence, self.task["goals"], self.goal_words)
+
+
+def named_goal(
+    sentence: str, goals: Sequence[str], goal_words: Mapping[str, Sequence[str]]
+) -> int | None:
+    """Index of the one goal of which the sentence holds a word; None for none or several."""
+    words = set(re.findall(r"[^\W\d_]+", sentence.lower()))
+    found = [index for index, goal in enumerate(goals) if words & set(goal_words[goal])]
+    return found[0] if len(found) == 1 else None
 
 
 def read_settings(path: Path, namespace: str = "") -> ImportSettings:
@@ -95,18 +101,27 @@ def read_settings(path: Path, namespace: str = "") -> ImportSettings:
     Raises:
         SdiwmError: the file is missing or damaged, or a field is missing, unknown or wrong.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SdiwmError(f"{path} is missing: name an import's settings with --config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SdiwmError(f"{path} is no readable YAML: {error}") from None
+    content = read_yaml(path)
     try:
         return _settings(content, namespace)
     except SdiwmError as error:
         raise SdiwmError(f"{path}: {error}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of an import's settings file.
+
+    Raises:
+        SdiwmError: it is missing or no YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SdiwmError(f"{path} is missing: name an import's settings with --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SdiwmError(f"{path} is no readable YAML: {error}") from None
 
 
 def _settings(content: Any, namespace: str) -> ImportSettings:
