@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
-from sdiwm_model.data.importers.protocols import ImportOptions, Recording, Skipped
+from sdiwm_model.data.importers.protocols import BulkFormat, Format, ImportOptions, Recording, Skipped
 from sdiwm_model.data.importers.registry import find_format
 from sdiwm_model.data.shards import ShardWriter, read_manifest
 from sdiwm_model.errors import SdiwmError
@@ -32,7 +32,12 @@ def convert(
         SdiwmError: a source does not exist or is of no known format, the settings are wrong, the
             sources are unlike each other, or there is no episode.
     """
-    recordings, unreadable = _opened(sources, options, name)
+    formats = [find_format(source, name) for source in sources]
+    if isinstance(formats[0], BulkFormat) and len(set(formats)) == 1:
+        return formats[0].ingest(sources, options, out, command)
+    if options.ray:
+        raise SdiwmError("--ray is for video, which takes long to decode; leave it away")
+    recordings, unreadable = _opened(sources, formats, options)
     spec = _common_spec(recordings)
     provenance = {"command": command, "sources": [str(source) for source in sources]}
     with ShardWriter(out, spec, provenance, resumable=True) as writer:
@@ -51,10 +56,9 @@ def convert(
 
 
 def _opened(
-    sources: Sequence[Path], options: ImportOptions, name: str
+    sources: Sequence[Path], formats: Sequence[Format], options: ImportOptions
 ) -> tuple[dict[Path, Recording], list[str]]:
     """The recordings, and why others of several cannot be opened."""
-    formats = [find_format(source, name) for source in sources]
     recordings: dict[Path, Recording] = {}
     unreadable: list[str] = []
     for source, each in zip(sources, formats, strict=True):
@@ -115,7 +119,10 @@ def _common_spec(recordings: Mapping[Path, Recording]) -> EpisodeSpec:
             raise SdiwmError(
                 f"{source} has another '{different}' than {first}: say it under `task` in --config"
             )
-    heard: list[list[str]] = [[] for _ in spec.task.get("goals", ())]
+    goals = spec.task.get("goals", ())
+    if not goals:
+        return spec
+    heard: list[list[str]] = [[] for _ in goals]
     for recording in recordings.values():
         for goal, sentences in recording.sentences.items():
             heard[goal] += [each for each in sentences if each not in heard[goal]]

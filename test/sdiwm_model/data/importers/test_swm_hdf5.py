@@ -1,10 +1,9 @@
 """stable-worldmodel's HDF5 files go both ways without a change, and say what is wrong with them."""
 
+import h5py
 import numpy as np
 import pytest
 import yaml
-
-h5py = pytest.importorskip("h5py")
 
 from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.data.shards import read_manifest
