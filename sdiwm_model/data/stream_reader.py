@@ -1,8 +1,11 @@
 """Where every clip of a data set lies, and reading one straight into its place in a batch.
 
-Columns are stored raw (see `shards`), so a clip's frames are one range of one file: `preadv` puts
-them where they belong without a copy in between, without Python's lock, and without the frames of
-the episode that were not asked for.
+Columns are stored raw (see `shard_file`), so a clip's frames are one range of one file: `preadv`
+puts them where they belong without a copy in between, without Python's lock, and without the frames
+of the episode that were not asked for. JPEG frames are decoded by the thread that reads them.
+
+Sizes and places are checked on the way, bytes are not, for that would read each shard as a whole
+before its first clip: `sdiwm data verify` does it, once.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sdiwm_model.data.shards import REMEDY, ShardReader
+from sdiwm_model.data.frame_codec import decode_jpeg
+from sdiwm_model.data.manifest import REMEDY
+from sdiwm_model.data.shard_file import damage_named
+from sdiwm_model.data.shards import ShardReader
 from sdiwm_model.data.stream import ClipBatch
 from sdiwm_model.data.stream_order import random_words
 from sdiwm_model.errors import SdiwmError
@@ -107,12 +113,15 @@ class ClipReader:
         first = shift + (clip - int(self._begins[episode])) * self.frames
         shard = int(self._shard_of[episode])
         path, size = self._shards[shard]
-        wanted = {"frames": batch.frames[place]}
-        wanted |= {name: column[place] for name, column in batch.columns.items()}
+        wanted: dict[str, NDArray[Any]] = {n: c[place] for n, c in batch.columns.items()}
+        if self.spec.encoding == "raw":
+            wanted["frames"] = batch.frames[place]
         table = self._offsets.get(shard)
         if table is None:  # two threads may both parse a footer; they find the same
             table = self._offsets[shard] = _Offsets(path, size)
         row, length = int(self._row_of[episode]), int(self._lengths[episode])
+        if self.spec.encoding == "jpeg":
+            batch.frames[place] = table.jpeg(row, length, first, self.frames)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             for name, target in wanted.items():
@@ -149,6 +158,18 @@ class _Offsets:
             spans = np.array([chunk.total_compressed_size for chunk in chunks], np.int64)
             begins = np.array([chunk.data_page_offset for chunk in chunks], np.int64)
             self._spans[name], self._ends[name] = spans, begins + spans
+        self._footer = footer
+
+    def jpeg(self, row: int, length: int, first: int, frames: int) -> NDArray[np.uint8]:
+        """Decode ``frames`` pictures of an episode of ``length``, from ``first`` on."""
+        with (
+            damage_named(Path(self._path)),
+            pq.ParquetFile(
+                self._path, metadata=self._footer, page_checksum_verification=True
+            ) as file,
+        ):
+            column = file.read_row_group(row, ["frames"], use_threads=False).column(0)
+            return decode_jpeg(memoryview(column[0].as_buffer()), length, first, first + frames)
 
     def begin(self, name: str, row: int, size: int) -> int:
         """Offset of the ``size`` bytes of a value: they end where the column's only page ends."""

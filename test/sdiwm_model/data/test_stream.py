@@ -179,15 +179,40 @@ def test_a_state_of_other_data_is_refused(folder, tmp_path):
 
 
 def test_video_without_robot_columns_gives_frames_alone(tmp_path):
-    spec = EpisodeSpec(image=(2, 2, 3), proprio=0, action=0, goals=1, state=0, task={})
-    none = np.zeros((5, 0), np.float32)
     frames = np.arange(60, dtype=np.uint8).reshape(5, 2, 2, 3)
-    cost = np.zeros((5, 1), np.float32)
-    with ShardWriter(tmp_path / "video", spec, {}) as writer:
-        writer.write(Episode(frames, none, none, cost, none, "", 0, "video", 0))
+    write_video(tmp_path / "video", frames, "raw")
     (batch,) = take(loader(tmp_path / "video", frames=5, batch=1), 1)
     np.testing.assert_array_equal(batch.frames[0], frames)
-    assert set(batch.columns) == {"goal_cost"}
+    assert batch.columns == {}
+
+
+def test_jpeg_frames_are_those_that_the_shard_reader_decodes(tmp_path):
+    y, x = np.mgrid[:16, :24]
+    picture = np.stack([x * 10, y * 15, x + y], -1)
+    frames = np.stack([(picture + 8 * step) % 256 for step in range(7)]).astype(np.uint8)
+    write_video(tmp_path / "video", frames, "jpeg")
+    expected = ShardReader(tmp_path / "video").read(0).frames
+    firsts = set()
+    for batch in take(loader(tmp_path / "video", frames=4, batch=1), 12):
+        first = int(batch.first[0])
+        firsts.add(first)
+        np.testing.assert_array_equal(batch.frames[0], expected[first : first + 4])
+    assert len(firsts) > 1
+    shard = tmp_path / "video" / "shard-00000.parquet"
+    content = bytearray(shard.read_bytes())
+    content[200] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(SdiwmError, match="shard-00000.parquet"):
+        take(loader(tmp_path / "video", frames=4, batch=1), 1)
+
+
+def write_video(folder, frames, encoding):
+    spec = EpisodeSpec(
+        image=frames.shape[1:], proprio=0, action=0, goals=0, state=0, task={}, encoding=encoding
+    )
+    none = np.zeros((len(frames), 0), np.float32)
+    with ShardWriter(folder, spec, {}) as writer:
+        writer.write(Episode(frames, none, none, none, none, "", -1, "video", 0))
 
 
 def test_a_reader_can_travel_to_another_process(folder):
