@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported.add_argument(
         "--config", type=Path, metavar="FILE",
         help="what means what, and facts of the task: config/import/reach.yaml for a ROS bag, "
+        "config/import/video.yaml for videos, "
         "config/import/columns.yaml for data sets, which mostly tell it themselves",
     )  # fmt: skip
     imported.add_argument(
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported.add_argument(
         "--namespace", default="", metavar="NAME", help="in front of the config's relative topics"
     )
+    imported.add_argument(
+        "--ray", nargs="?", const="local", default="", metavar="ADDRESS",
+        help="decode video on a Ray cluster; without an address, on one of this machine",
+    )  # fmt: skip
     given = "write folders of episodes in another program's format"
     exported = actions.add_parser("export", help=given, description=given)
     exported.add_argument("folder", nargs="+", type=Path, help="folder of episodes")
@@ -82,11 +87,13 @@ def _import(args: argparse.Namespace) -> int:
     from sdiwm_model.data.importers.convert import convert
     from sdiwm_model.data.importers.protocols import ImportOptions
 
-    options = ImportOptions(args.config, args.namespace)
+    options = ImportOptions(args.config, args.namespace, args.ray)
     command = shlex.join(["sdiwm", *sys.argv[1:]])
     manifest = convert(args.source, options, args.out, command, args.format)
     for reason in manifest["failures"]:
         print(f"left out: {reason}", file=sys.stderr)
+    for note in manifest["notes"]:
+        print(f"note: {note}", file=sys.stderr)
     print(
         f"{args.out}: {manifest['episodes']} episodes, {manifest['frames']} frames; "
         f"{len(manifest['failures'])} parts left out"

@@ -62,7 +62,9 @@ class ShardWriter:
     def _begin_entry(self) -> None:
         """What the next shard's entry will say."""
         self._behaviours: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
         self._failures: list[str] = []
+        self._notes: list[str] = []
 
     def __enter__(self) -> Self:
         if (self.folder / MANIFEST).exists():
@@ -117,20 +119,40 @@ class ShardWriter:
         self._failures.append(reason)
         self.place = place
 
+    def record_source(
+        self, kind: str, failures: Sequence[str], notes: Sequence[str], place: Any = None
+    ) -> None:
+        """Count a source that is done by what became of it, with reasons and with what is unusual.
+
+        kind: "whole", "in part" or "lost"; failures and notes name the source.
+        """
+        self._sources[kind] += 1
+        self._failures += failures
+        self._notes += notes
+        self.place = place
+
+    @property
+    def failures(self) -> list[str]:
+        """Every reason so far, those of an import that went on included."""
+        return [reason for entry in self._finished for reason in entry["failures"]] + self._failures
+
     def _finish_shard(self) -> None:
         assert self._current is not None
-        entry = {
-            "shard": self._current.finish(),
-            "behaviours": dict(sorted(self._behaviours.items())),
-            "failures": self._failures,
-            "place": self.place,
-        }
+        entry = {"shard": self._current.finish(), **self._counts(), "place": self.place}
         self._current = None
         self._begin_entry()
         if self._journal is not None:
             self._journal.finish(entry)
         else:
             self._finished.append(entry)
+
+    def _counts(self) -> dict[str, Any]:
+        return {
+            "behaviours": dict(sorted(self._behaviours.items())),
+            "sources": dict(sorted(self._sources.items())),
+            "failures": self._failures,
+            "notes": self._notes,
+        }
 
     def __exit__(
         self,
@@ -161,11 +183,13 @@ class ShardWriter:
                 (self.folder / entry["shard"]["file"]).unlink(missing_ok=True)
 
     def _manifest(self) -> dict[str, Any]:
+        entries = [*self._finished, self._counts()]
         behaviours: Counter[str] = Counter()
-        for entry in self._finished:
+        sources: Counter[str] = Counter()
+        for entry in entries:
             behaviours.update(entry["behaviours"])
+            sources.update(entry["sources"])
         lengths = [length for entry in self._finished for length in entry["shard"]["lengths"]]
-        failures = [reason for entry in self._finished for reason in entry["failures"]]
         spec = asdict(self.spec)
         return {
             "task": spec.pop("task"),
@@ -173,7 +197,9 @@ class ShardWriter:
             "episodes": len(lengths),
             "frames": sum(lengths),
             "behaviours": dict(sorted(behaviours.items())),
-            "failures": failures + self._failures,
+            "sources": dict(sorted(sources.items())),
+            "failures": self.failures,
+            "notes": [note for entry in entries for note in entry["notes"]],
             "provenance": self._provenance,
             "shards": [entry["shard"] for entry in self._finished],
         }

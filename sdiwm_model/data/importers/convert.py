@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
-from sdiwm_model.data.importers.protocols import BulkFormat, Format, ImportOptions, Recording, Skipped
+from sdiwm_model.data.importers.protocols import (
+    BulkFormat,
+    Format,
+    ImportOptions,
+    Recording,
+    Skipped,
+)
 from sdiwm_model.data.importers.registry import find_format
 from sdiwm_model.data.shards import ShardWriter, read_manifest
 from sdiwm_model.errors import SdiwmError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 
@@ -26,10 +26,13 @@ class ImportOptions:
 
     config: the format's settings file; None: the recording has to tell everything.
     namespace: in front of the settings' relative topics (ROS bags).
+    ray: where video is decoded: "" in this process, "local" on a Ray cluster of this machine, else
+    the address of a cluster.
     """
 
     config: Path | None = None
     namespace: str = ""
+    ray: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,4 +101,15 @@ class Format(Protocol):
         Raises:
             SdiwmError: these episodes cannot be written in this format, or it is only read.
         """
+        ...
+
+
+@runtime_checkable
+class BulkFormat(Format, Protocol):
+    """A format of so many files that they are decoded beside each other."""
+
+    def ingest(
+        self, sources: Sequence[Path], options: ImportOptions, out: Path, command: str
+    ) -> dict[str, Any]:
+        """Write all of `sources` to the folder `out` as `convert` does; return its manifest."""
         ...

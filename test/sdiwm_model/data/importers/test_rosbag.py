@@ -270,9 +270,9 @@ def test_a_damaged_bag_is_named(run, tmp_path, capsys, damage, sentence):
 
 
 def test_what_is_no_recording_is_refused(run, tmp_path, capsys):
-    (tmp_path / "film.mp4").write_bytes(b"")
-    assert run(tmp_path / "film.mp4")[0] == 2
-    assert "film.mp4 is no recording that can be imported" in capsys.readouterr().err
+    (tmp_path / "notes.txt").write_bytes(b"")
+    assert run(tmp_path / "notes.txt")[0] == 2
+    assert "notes.txt is no recording that can be imported" in capsys.readouterr().err
     assert run(tmp_path / "nowhere")[0] == 2
     assert "nowhere does not exist" in capsys.readouterr().err
 
