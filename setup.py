@@ -83,6 +83,7 @@ setup(
         (f"share/{NAME}/config", files("config/*")),
         (f"share/{NAME}/config/compression", files("config/compression/*")),
         (f"share/{NAME}/config/import", files("config/import/*")),
+        (f"share/{NAME}/config/pretraining", files("config/pretraining/*")),
         (f"share/{NAME}/config/robots", files("config/robots/*")),
         (f"share/{NAME}/config/training", files("config/training/*")),
         (f"share/{NAME}/config/training/size", files("config/training/size/*")),
@@ -114,6 +115,7 @@ setup(
             "doctor = sdiwm_model.commands.doctor",
             "collect = sdiwm_sim.commands.collect",
             "data = sdiwm_model.commands.data",
+            "pretrain = sdiwm_model.commands.pretrain",
             "train = sdiwm_model.commands.train",
             "compress = sdiwm_model.commands.compress",
             "export = sdiwm_model.commands.export",
@@ -128,6 +130,8 @@ setup(
         "sdiwm.formats": [
             "rosbag = sdiwm_model.data.importers.rosbag:FORMAT",
             "video = sdiwm_model.data.importers.video:FORMAT",
+            "lerobot-v2.1 = sdiwm_model.data.importers.lerobot.format:FORMAT_V21",
+            "lerobot-v3 = sdiwm_model.data.importers.lerobot.format:FORMAT_V3",
             "swm-hdf5 = sdiwm_model.data.importers.swm_hdf5:FORMAT",
         ],
         "sdiwm.benches": [

@@ -16,7 +16,6 @@ from sdiwm_model.evaluation.frechet import Clips
 from sdiwm_model.planning.protocols import Array
 from sdiwm_model.pretraining.encoder_file import load_encoder
 from sdiwm_model.pretraining.tokens import PatchTokens, token_maker
-from sdiwm_model.sizes import ModelSize
 
 CELLS = 4  # of a picture, along each edge
 CHUNK = 32  # clips at a time
@@ -69,15 +68,13 @@ class EncoderFeature:
 
     def __init__(self, folder: Path) -> None:
         encoder = load_encoder(folder)
-        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in encoder.size.items()}
-        self._size = shape
         self._encoder = encoder
 
     @torch.inference_mode()
     def __call__(self, clips: Clips) -> Array:
         if clips.shape[2] != clips.shape[3]:
             raise SdiwmError("an encoder's feature needs pictures of one camera")
-        tokens_of = token_maker(ModelSize(image_size=clips.shape[2], **self._size))
+        tokens_of = token_maker(self._encoder.size_of(clips.shape[2]))
         self._encoder.put_into(tokens_of.image)
         found = []
         for part in _chunks(clips):

@@ -48,6 +48,14 @@ class PretrainedEncoder:
     model_hash: str
     provenance: dict[str, Any]
 
+    def size_of(self, image_size: int) -> ModelSize:
+        """The size of a model with this encoder, for square pictures of ``image_size`` pixels."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.size.items()
+        }
+        return ModelSize(image_size=image_size, **values)
+
     def check_fits(self, size: ModelSize, source: Path) -> None:
         """Refuse a model whose image encoder has other widths.
 

@@ -26,7 +26,7 @@ from sdiwm_model.sizes import ModelSize
 
 
 class LatentPrediction:
-    """The objective of a clip of ``frames`` pictures; see `protocols.Objective`.
+    """The objective of one of ``every`` pictures of a clip, ``frames`` in all; see `Objective`.
 
     Patch tokens are compared after a normalisation of their own, as in V-JEPA. A convolutional
     encoder has one token a picture, which the variance and covariance terms of VICReg keep from
@@ -42,7 +42,12 @@ class LatentPrediction:
     """
 
     def __init__(
-        self, size: ModelSize, settings: ObjectiveSettings, frames: int, updates: int
+        self,
+        size: ModelSize,
+        settings: ObjectiveSettings,
+        frames: int,
+        every: int,
+        updates: int,
     ) -> None:
         if size.cameras > 1:
             raise SdiwmError(
@@ -55,7 +60,8 @@ class LatentPrediction:
                 f"pre-training setting 'past' is {settings.past}: of clips of {frames} pictures "
                 f"that leaves {self._past} to see; use between {1 / frames:.2g} and 1, below 1"
             )
-        self._settings, self._frames, self._updates = settings, frames, updates
+        self._settings, self._updates = settings, updates
+        self._frames, self._every = frames, every
         self._edge = grid_edge(size)
         self._encoder = token_maker(size)
         self._target = copy.deepcopy(self._encoder).requires_grad_(False)
@@ -77,9 +83,9 @@ class LatentPrediction:
         return nn.ModuleDict({"encoder": self._target})
 
     def loss(self, batch: Batch, step: int, generator: torch.Generator) -> Loss:
-        clips = batch["image"]
+        clips = batch["image"][:, :: self._every]
         if clips.shape[1] != self._frames:
-            raise ValueError(f"clips of {clips.shape[1]} pictures; expected {self._frames}")
+            raise ValueError(f"{clips.shape[1]} pictures of a clip; expected {self._frames}")
         share = self._settings.hidden
         split = split_places(len(clips), self._edge, share, generator)
         seen, hidden = (each.to(clips.device) for each in split)

@@ -1,15 +1,38 @@
-"""What latent prediction is told; config/pretraining/default.yaml has values and meanings."""
+"""What pre-training is told: config/pretraining/*.yaml, then what --set changes of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
 
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.errors import SdiwmError
+from sdiwm_model.pretraining.schedule import LoopSettings
+from sdiwm_model.share import share_file
+from sdiwm_model.sizes import ModelSize, find_size
+from sdiwm_model.training.checks import changed_size
+from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
+
+DEFAULT = "config/pretraining/default.yaml"
+RANGES: dict[str, tuple[float, float]] = {
+    "past": (0, 1),
+    "hidden": (0, 0.95),
+    "momentum": (0, 1),
+    "anti_collapse_weight": (0, 1e6),
+    "predictor_width": (8, 1e5),
+    "predictor_depth": (1, 1000),
+    "predictor_heads": (1, 1000),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSettings:
-    """Settings of `objective.LatentPrediction`."""
+    """Settings of `objective.LatentPrediction`; the file has units and meanings."""
 
     past: float = 0.5
     hidden: float = 0.75
@@ -20,13 +43,92 @@ class ObjectiveSettings:
     predictor_heads: int = 6
 
     def __post_init__(self) -> None:
-        ranges = {"past": (0, 1), "hidden": (0, 0.95), "momentum": (0, 1)}
-        for name, value in vars(self).items():
-            low, high = ranges.get(name, (1 if name.startswith("predictor") else 0, 1e6))
-            if not low <= value <= high:
-                raise SdiwmError(f"pre-training setting '{name}' is {value}: use {low} to {high:g}")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise SdiwmError(
+                    f"pre-training setting '{name}' is {getattr(self, name)}: use {low} to {high}"
+                )
         if self.predictor_width % 8 or self.predictor_width % self.predictor_heads:
             raise SdiwmError(
                 f"pre-training setting 'predictor_width' is {self.predictor_width}: use a multiple "
                 f"of 8 and of 'predictor_heads' = {self.predictor_heads}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingConfig(ObjectiveSettings, LoopSettings):
+    """All settings of one run; config/pretraining/default.yaml has values, units and meanings."""
+
+    size: str
+    size_changes: dict[str, Any] = field(default_factory=dict)
+    frames: int = 8
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        ObjectiveSettings.__post_init__(self)
+        LoopSettings.__post_init__(self)
+        for name, least in (("frames", 2), ("every", 1)):
+            if getattr(self, name) < least:
+                raise SdiwmError(
+                    f"pre-training setting '{name}' is {getattr(self, name)}: use at least {least}"
+                )
+
+    @property
+    def span(self) -> int:
+        """Consecutive pictures of the data that a clip reaches over."""
+        return (self.frames - 1) * self.every + 1
+
+    def size_for(self, spec: EpisodeSpec) -> ModelSize:
+        """The configured size at the data's resolution.
+
+        Raises:
+            SdiwmError: the pictures are not square, or have several cameras, or the changes are
+                wrong.
+        """
+        height, width, channels = spec.image
+        if height != width or channels != 3:
+            raise SdiwmError(
+                f"the data's pictures are {width} x {height} x {channels}: pre-train on square "
+                "ones of one camera"
+            )
+        size = replace(find_size(self.size), cameras=1)
+        return changed_size(size, {**self.size_changes, "image_size": height})
+
+    def write(self, path: Path) -> None:
+        """Write a file that `configure` reads back to the same settings."""
+        path.write_text(OmegaConf.to_yaml(asdict(self)), encoding="utf-8")
+
+
+def configure(settings: Sequence[str] = (), file: Path | None = None) -> PretrainingConfig:
+    """The settings of default.yaml, changed by a user's file, changed by --set.
+
+    Raises:
+        SdiwmError: an unknown setting, or a value of the wrong type or out of range; the file is
+            missing or unreadable.
+    """
+    default = share_file(DEFAULT)
+    paths = [default, *([file] if file else [])]
+    layers = [(str(path), composed(path, default.parent)) for path in paths]
+    layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
+    config: Any = OmegaConf.structured(PretrainingConfig)
+    for source, layer in layers:
+        config = _merged(config, layer, source)
+    try:
+        return cast(PretrainingConfig, OmegaConf.to_object(config))
+    except OmegaConfBaseException as error:
+        raise SdiwmError(
+            f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
+        ) from None
+
+
+def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    content = cast(dict[str, Any], OmegaConf.to_container(layer))
+    if isinstance(content.get("size"), dict):
+        content["size_changes"] = content.pop("size")
+    known = [each.name for each in fields(PretrainingConfig)]
+    try:
+        return cast(DictConfig, OmegaConf.merge(config, content))
+    except ConfigKeyError as error:
+        raise SdiwmError(f"{source}: {unknown(str(error.key), known, DEFAULT)}") from None
+    except OmegaConfBaseException as error:
+        raise SdiwmError(f"{source}: {wrong_type(error, PretrainingConfig, content)}") from None

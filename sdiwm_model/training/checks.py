@@ -76,7 +76,7 @@ def size_for(config: TrainingConfig, spec: EpisodeSpec) -> ModelSize:
     if height != width:
         raise SdiwmError(f"the data's pictures are {width} x {height} pixels: collect square ones")
     follows = {name: value for name, value in data.items() if name != "image_size"}
-    size = _changed(find_size(config.size), follows | config.size_changes)
+    size = changed_size(find_size(config.size), follows | config.size_changes)
     for name, value in data.items():
         if getattr(size, name) != value:
             raise SdiwmError(
@@ -86,7 +86,8 @@ def size_for(config: TrainingConfig, spec: EpisodeSpec) -> ModelSize:
     return size
 
 
-def _changed(size: ModelSize, changes: dict[str, Any]) -> ModelSize:
+def changed_size(size: ModelSize, changes: dict[str, Any]) -> ModelSize:
+    """A size with some fields changed; SdiwmError names one that is unknown or out of range."""
     where = "sdiwm_model/sizes.py"
     try:
         merged = OmegaConf.merge(OmegaConf.structured(size), changes)

@@ -179,8 +179,8 @@ def configure(
     default = share_file(DEFAULT)
     own = default.with_name(f"{task}.yaml")
     files = [own if own.is_file() else default, *([file] if file else [])]
-    layers = [(str(path), _composed(path, default.parent)) for path in files]
-    layers += [(f"--set {setting}", _parsed(setting)) for setting in settings]
+    layers = [(str(path), composed(path, default.parent)) for path in files]
+    layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
     config: Any = OmegaConf.structured(TrainingConfig)
     for section in SECTIONS:  # frozen as their classes are
         OmegaConf.set_readonly(config[section], False)
@@ -190,11 +190,11 @@ def configure(
         return cast(TrainingConfig, OmegaConf.to_object(config))
     except OmegaConfBaseException as error:
         raise SdiwmError(
-            f"setting '{error.full_key}' has no value ({_first_line(error)}); give it one"
+            f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
         ) from None
 
 
-def _composed(file: Path, ours: Path) -> DictConfig:
+def composed(file: Path, ours: Path) -> DictConfig:
     """A file and all that its `defaults` list names, beside it or in the folder ``ours``."""
     if not file.is_file() or file.suffix != ".yaml":
         raise SdiwmError(f"{file} is no configuration: name a .yaml file as in {ours}")
@@ -203,17 +203,18 @@ def _composed(file: Path, ours: Path) -> DictConfig:
         with initialize_config_dir(str(file.parent.resolve()), version_base="1.3"):
             return compose(file.stem, overrides=[f"hydra.searchpath=['{beside}']"])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise SdiwmError(f"{file} cannot be read ({reason}); {ours} has files that can") from None
 
 
-def _parsed(setting: str) -> DictConfig:
+def parsed(setting: str) -> DictConfig:
+    """What one ``--set`` says; SdiwmError where it is not NAME=VALUE."""
     if "=" not in setting:
         raise SdiwmError(f"--set {setting}: write NAME=VALUE")
     try:
         return OmegaConf.from_dotlist([setting])
     except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise SdiwmError(f"--set {setting} cannot be read ({_first_line(error)})") from None
+        raise SdiwmError(f"--set {setting} cannot be read ({first_line(error)})") from None
 
 
 def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
@@ -250,6 +251,7 @@ def wrong_type(error: OmegaConfBaseException, schema: type[Any], content: dict[s
     return f"setting '{name}' is {content.get(name)!r}: use {kinds[name]}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of OmegaConf, Hydra or YAML says, without its details."""
     text = str(error).partition("\n\n")[0].partition("\n    full_key")[0]
     return " ".join(text.split())

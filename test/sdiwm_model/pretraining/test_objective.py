@@ -21,7 +21,7 @@ def objective(name, updates=100, **changes):
     narrow = {"predictor_width": 32, "predictor_depth": 1, "predictor_heads": 2}
     collapse = 0.0 if SIZES[name].encoder == "vit" else 1.0
     settings = {**narrow, "anti_collapse_weight": collapse, **changes}
-    return LatentPrediction(SIZES[name], ObjectiveSettings(**settings), FRAMES, updates)
+    return LatentPrediction(SIZES[name], ObjectiveSettings(**settings), FRAMES, 1, updates)
 
 
 def rolling_balls(clips, seed):
