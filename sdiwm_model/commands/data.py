@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--namespace", default="", metavar="NAME", help="in front of the config's relative topics"
     )
     imported.add_argument(
-        "--ray", nargs="?", const="local", default="", metavar="ADDRESS",
-        help="decode video on a Ray cluster; without an address, on one of this machine",
+        "--ray", action="store_true",
+        help="decode video on the Ray cluster that RAY_ADDRESS names, else on one of this machine",
     )  # fmt: skip
     given = "write folders of episodes in another program's format"
     exported = actions.add_parser("export", help=given, description=given)

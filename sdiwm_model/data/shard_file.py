@@ -42,16 +42,17 @@ def row_of(episode: Episode, spec: EpisodeSpec) -> pa.Table:
     for name in spec.columns():
         array = getattr(episode, name)
         if name == "frames" and spec.encoding == "jpeg":
-            row[name] = _one_value(pa.py_buffer(encode_jpeg(array)))
+            row[name] = one_value(pa.py_buffer(encode_jpeg(array)))
         else:
-            row[name] = _one_value(pa.py_buffer(np.ascontiguousarray(array)))
+            row[name] = one_value(pa.py_buffer(np.ascontiguousarray(array)))
     for name, kind in PLAIN.items():
         value = len(episode) if name == "length" else getattr(episode, name)
         row[name] = pa.array([value], kind)
     return pa.table(row, schema=schema(spec))
 
 
-def _one_value(data: pa.Buffer) -> pa.Array:
+def one_value(data: pa.Buffer) -> pa.Array:
+    """Return a large_binary column of one value, which is not copied."""
     offsets = pa.py_buffer(np.array([0, data.size], np.int64))
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, data])
 

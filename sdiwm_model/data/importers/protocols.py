@@ -26,13 +26,12 @@ class ImportOptions:
 
     config: the format's settings file; None: the recording has to tell everything.
     namespace: in front of the settings' relative topics (ROS bags).
-    ray: where video is decoded: "" in this process, "local" on a Ray cluster of this machine, else
-    the address of a cluster.
+    ray: video is decoded by the workers of a Ray cluster instead of threads of this process.
     """
 
     config: Path | None = None
     namespace: str = ""
-    ray: str = ""
+    ray: bool = False
 
 
 @dataclass(frozen=True)

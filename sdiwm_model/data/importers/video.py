@@ -35,9 +35,9 @@ class VideoFormat:
 
         decoder = None
         if options.ray:
-            from sdiwm_model.data.importers.video_ray import RayDecoder
+            from sdiwm_model.data.importers.video_ray import decode_on_ray
 
-            decoder = RayDecoder(options.ray)
+            decoder = decode_on_ray
         return ingest(sources, read_video_settings(options.config), out, command, decoder)
 
     def open(self, source: Path, options: ImportOptions) -> Recording:

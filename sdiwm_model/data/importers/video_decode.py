@@ -68,22 +68,22 @@ def clips_of(source: VideoSource, settings: VideoSettings) -> Iterator[Episode |
             pending.append(sample[1])
         if pending and (sample is None or len(pending) == settings.clip):
             outcome.clips += 1
-            yield _clip(pending, source, start)
+            yield clip_of(np.stack(pending), source, start)
             pending = []
     if pending:
         outcome.clips += 1
-        yield _clip(pending, source, start)
+        yield clip_of(np.stack(pending), source, start)
     if not outcome.clips and not outcome.reasons:
         outcome.reasons.append("no frame could be decoded")
     yield outcome
 
 
-def _clip(pictures: list[Picture], source: VideoSource, start: float) -> Episode:
-    none = np.zeros((len(pictures), 0), np.float32)
+def clip_of(frames: Picture, source: VideoSource, start: float) -> Episode:
+    """The episode of frames uint8 (T, H, W, 3) that begin `start` s into a source."""
+    none = np.zeros((len(frames), 0), np.float32)
     return Episode(
-        np.stack(pictures), none, none, none, none,
-        instruction=source.label, goal=-1, behaviour="video", seed=0, source=source.name,
-        start=round(start, 6),
+        frames, none, none, none, none, instruction=source.label, goal=-1, behaviour="video",
+        seed=0, source=source.name, start=round(start, 6),
     )  # fmt: skip
 
 

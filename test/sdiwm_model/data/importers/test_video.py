@@ -362,3 +362,14 @@ def test_the_shipped_settings_are_the_defaults():
     from sdiwm_model.share import share_file
 
     assert read_video_settings(Path(share_file("config/import/video.yaml"))) == VideoSettings()
+
+
+def test_ray_writes_the_bytes_that_threads_write(folder, tmp_path):
+    pytest.importorskip("ray")
+    from sdiwm_model.data.importers.video_ray import decode_on_ray
+
+    ingest([folder], SMALL, tmp_path / "threads", "test", bytes_per_shard=30_000)
+    ingest([folder], SMALL, tmp_path / "ray", "test", decode_on_ray, bytes_per_shard=30_000)
+    assert len(shards(tmp_path / "ray")) > 2
+    assert shards(tmp_path / "ray") == shards(tmp_path / "threads")
+    assert read_manifest(tmp_path / "ray") == read_manifest(tmp_path / "threads")

@@ -1,0 +1,41 @@
+"""A Ray to work in: the cluster that is there already, else one of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from sdiwm_model.errors import SdiwmError
+
+OBJECT_STORE_BYTES = 1_000_000_000
+
+
+def import_ray() -> Any:
+    """Return the module; SdiwmError where it is not installed."""
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise SdiwmError("Ray is not installed; pip install 'sdiwm_ros[data]'") from None
+    return ray
+
+
+def ensure_ray(object_store_bytes: int = OBJECT_STORE_BYTES) -> Any:
+    """Connect to Ray and return the module; it is asked to keep quiet.
+
+    Inside a Ray program nothing is changed. RAY_ADDRESS names a cluster, whose own store counts;
+    without it a local Ray starts, whose object store has ``object_store_bytes`` in shared memory.
+    """
+    ray = import_ray()
+    if not ray.is_initialized():
+        remote = bool(os.environ.get("RAY_ADDRESS"))
+        local = {
+            "object_store_memory": object_store_bytes,
+            "num_cpus": len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+        }
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if remote else local))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray
