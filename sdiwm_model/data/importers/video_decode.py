@@ -59,23 +59,28 @@ def clips_of(source: VideoSource, settings: VideoSettings) -> Iterator[Episode |
     Nothing that is wrong with the file raises: the outcome says it.
     """
     outcome = Outcome(source.name, notes=[source.note] if source.note else [])
-    pending: list[Picture] = []
-    start = 0.0
+    frames = _room(settings)
+    count, start = 0, 0.0
     for sample in _sampled(source.path, settings, outcome):
         if sample is not None:
-            if not pending:
-                start = sample[0]
-            pending.append(sample[1])
-        if pending and (sample is None or len(pending) == settings.clip):
+            start = sample[0] if count == 0 else start
+            frames[count] = sample[1]
+            count += 1
+        if count and (sample is None or count == settings.clip):
             outcome.clips += 1
-            yield clip_of(np.stack(pending), source, start)
-            pending = []
-    if pending:
+            yield clip_of(frames[:count], source, start)
+            frames, count = _room(settings), 0
+    if count:
         outcome.clips += 1
-        yield clip_of(np.stack(pending), source, start)
+        yield clip_of(frames[:count], source, start)
     if not outcome.clips and not outcome.reasons:
         outcome.reasons.append("no frame could be decoded")
     yield outcome
+
+
+def _room(settings: VideoSettings) -> Picture:
+    """Where the frames of one clip go; memory is taken as they come."""
+    return np.empty((settings.clip, settings.size, settings.size, 3), np.uint8)
 
 
 def clip_of(frames: Picture, source: VideoSource, start: float) -> Episode:
@@ -303,5 +308,4 @@ class _Scaler:
         )
         left, top = (wide - size) // 2, (high - size) // 2
         picture = scaled.to_ndarray()[top : top + size, left : left + size]
-        upright = np.rot90(picture, round(frame.rotation / 90) % 4)  # both counterclockwise
-        return np.ascontiguousarray(upright)
+        return np.rot90(picture, round(frame.rotation / 90) % 4)  # both counterclockwise

@@ -10,6 +10,8 @@ from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.data.frame_codec import ENCODINGS
 from sdiwm_model.errors import SdiwmError
 
+MOST_BYTES = 1e9  # of one clip in memory
+
 
 @dataclass(frozen=True)
 class VideoSettings:
@@ -34,6 +36,11 @@ class VideoSettings:
                 raise SdiwmError(f"{name} is {value!r}: give a {'whole ' if whole else ''}number")
             if not low <= value <= high:
                 raise SdiwmError(f"{name} is {value}: use {low} to {high}")
+        if self.clip * self.size**2 * 3 > MOST_BYTES:
+            raise SdiwmError(
+                f"a clip of {self.clip} pictures of {self.size} x {self.size} pixels takes more "
+                "than 1 GB: use a smaller clip"
+            )
         if self.encoding not in ENCODINGS:
             raise SdiwmError(f"encoding is {self.encoding!r}: use {' or '.join(ENCODINGS)}")
         if not isinstance(self.split, str):
