@@ -88,6 +88,7 @@ def _updates(
     bar = tqdm(total=settings.updates, initial=done, desc="pre-training", disable=not chief)
     with ExitStack() as stack:
         stack.enter_context(bar)
+        stack.callback(checkpoints.settle)  # what was begun is finished, whatever happens then
         metrics = stack.enter_context(Metrics(out, done)) if chief else None
         for update in range(done, settings.updates):
             values = updater.update(update, batches)
@@ -98,7 +99,6 @@ def _updates(
             if (update + 1) % settings.save_every == 0 or update + 1 == settings.updates:
                 here = Position(update + 1, loader.state_dict())
                 checkpoints.save(here, updater.objective, updater.optimiser)
-        checkpoints.settle()
 
 
 def _optimiser(modules: nn.ModuleDict, settings: LoopSettings) -> torch.optim.AdamW:
