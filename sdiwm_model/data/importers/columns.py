@@ -83,6 +83,10 @@ class ColumnSource(Protocol):
         """How many episodes there are."""
         ...
 
+    def instructions(self) -> Sequence[str]:
+        """Every sentence that some episode was told, each once."""
+        ...
+
     def read(self, index: int, names: Sequence[str]) -> Table:
         """Episode `index` with the columns `names`.
 
@@ -106,6 +110,11 @@ class ColumnRecording:
         self._ours = None if ours is None or self.settings.given else spec_of(ours)
         self._roles = self.source.roles if self._ours else self._chosen_roles()
         self._spec = self._ours or self._foreign_spec()
+        if self._spec.task.get("goals") and not self._ours:
+            for sentence in self.source.instructions():
+                goal = self._goal_of(sentence)
+                if sentence and goal is not None:
+                    self.sentences.setdefault(goal, []).append(sentence)
 
     def spec(self) -> EpisodeSpec:
         return self._spec
@@ -223,19 +232,22 @@ class ColumnRecording:
         )
 
     def _goal(self, table: Table) -> int:
-        """The episode's goal, heard of by its sentence."""
+        """The episode's goal, as it was told or else by its sentence; -1 where there are none.
+
+        Raises:
+            SdiwmError: the sentence names no single goal.
+        """
         if table.goal is not None:
             return table.goal
-        goals = self._spec.task["goals"]
-        if not goals:
+        if not self._spec.task["goals"]:
             return -1
-        goal = 0 if len(goals) == 1 else self.settings.goal_of(table.instruction)
+        goal = self._goal_of(table.instruction)
         if goal is None:
             raise SdiwmError(f"'{table.instruction}' names no single goal")
-        heard = self.sentences.setdefault(goal, [])
-        if table.instruction and table.instruction not in heard:
-            heard.append(table.instruction)
         return goal
+
+    def _goal_of(self, sentence: str) -> int | None:
+        return 0 if len(self._spec.task["goals"]) == 1 else self.settings.goal_of(sentence)
 
 
 def _joined(table: Table, names: Sequence[str]) -> NDArray[np.float32]:

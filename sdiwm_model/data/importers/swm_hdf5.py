@@ -125,6 +125,14 @@ class SwmHdf5Source:
     def __len__(self) -> int:
         return len(self._lengths)
 
+    def instructions(self) -> Sequence[str]:
+        if "instruction" not in self._texts:
+            return []
+        with _opened(self._path) as file:
+            firsts = [int(each) for each in self._offsets if each < len(file["instruction"])]
+            told = [file["instruction"][each].decode() for each in firsts]
+        return list(dict.fromkeys(told))
+
     def _conventional_roles(self) -> Roles:
         def there(*names: str) -> tuple[str, ...]:
             return tuple(name for name in names if name in self.columns)

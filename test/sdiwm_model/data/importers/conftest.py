@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,10 +66,14 @@ def make_episode(spec, length, seed):
 
 @pytest.fixture
 def folder(tmp_path):
-    """`folder("robot" or "video")`: three episodes of 7, 12 and 5 steps as shards."""
+    """`folder("robot" or "video")`: three episodes of 7, 12 and 5 steps as shards.
 
-    def write(kind="robot", lengths=(7, 12, 5)):
+    `image` and facts of the task may differ from those of this file.
+    """
+
+    def write(kind="robot", lengths=(7, 12, 5), image=None, **facts):
         spec = {"robot": ROBOT, "video": VIDEO}[kind]
+        spec = replace(spec, image=image or spec.image, task=spec.task | facts)
         path = tmp_path / f"shards-{spec.task['name']}"
         with ShardWriter(path, spec, {"command": "test"}, episodes_per_shard=2) as writer:
             for seed, length in enumerate(lengths):
