@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,13 +123,10 @@ class ClipReader:
         row, length = int(self._row_of[episode]), int(self._lengths[episode])
         if self.spec.encoding == "jpeg":
             batch.frames[place] = table.jpeg(row, length, first, self.frames)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
+        with damage_named(Path(path)), _opened(path) as descriptor:
             for name, target in wanted.items():
                 offset = table.begin(name, row, length * target[0].nbytes)
                 _read_exactly(descriptor, target, offset + first * target[0].nbytes, path)
-        finally:
-            os.close(descriptor)
         batch.clip[place] = clip
         batch.first[place] = first
 
@@ -188,6 +186,15 @@ class _Offsets:
 @lru_cache(maxsize=4)
 def _phases(seed: int, epoch: int, episodes: int) -> NDArray[np.uint64]:
     return random_words(seed, epoch, PHASES, episodes)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _read_exactly(descriptor: int, target: NDArray[Any], offset: int, path: str) -> None:
