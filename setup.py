@@ -146,6 +146,7 @@ setup(
             "compression = sdiwm_model.commands.bench_compression",
             "language = sdiwm_sim.commands.bench_language",
             "frechet = sdiwm_model.commands.bench_frechet",
+            "pretraining = sdiwm_model.commands.bench_pretraining",
         ],
     },
 )
