@@ -8,15 +8,25 @@ import shlex
 import sys
 from pathlib import Path
 
+from sdiwm_model.errors import SdiwmError
+
 HELP = "describe, verify, import and export folders of episodes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
-    described = "print counts, behaviours, shapes and provenance from the manifest"
+    described = "print counts, behaviours, shapes and provenance from the manifest, or see more"
     info = actions.add_parser("info", help=described, description=described)
     info.add_argument("--json", action="store_true", help="print the whole manifest as JSON")
+    info.add_argument(
+        "--histograms", action="store_true",
+        help="of lengths (steps), brightness (0 to 255), actions and more, of some episodes",
+    )  # fmt: skip
+    info.add_argument(
+        "--contact-sheet", type=Path, metavar="FILE",
+        help="draw pictures of some episodes and the histograms as a PNG; for one folder",
+    )  # fmt: skip
     read = "read every byte and episode; say which file is damaged"
     verify = actions.add_parser("verify", help=read, description=read)
     for action in (info, verify):
@@ -76,11 +86,32 @@ def run(args: argparse.Namespace) -> int:
                 f"{folder}: sound; {manifest['episodes']} episodes, {manifest['frames']} frames, "
                 f"{len(manifest['shards'])} shards"
             )
-        elif args.json:
-            print(json.dumps(read_manifest(folder), indent=2))
         else:
-            _describe(folder, read_manifest(folder))
+            _info(args, folder, read_manifest(folder))
     return 0
+
+
+def _info(args: argparse.Namespace, folder: Path, manifest: dict) -> None:
+    from sdiwm_model.data.describe import look, write_contact_sheet
+
+    if args.contact_sheet is not None and len(args.folder) > 1:
+        raise SdiwmError("--contact-sheet is drawn of one folder; name a single one")
+    seen = look(folder) if args.histograms else None
+    if args.json:
+        print(json.dumps(manifest | ({"look": seen.as_json()} if seen else {}), indent=2))
+    else:
+        _describe(folder, manifest)
+        if seen is not None:
+            print(f"  histograms of {seen.episodes} episodes; lengths of all")
+            for each in seen.histograms:
+                print(f"    {each.line()}")
+            shown = list(seen.instructions.items())[:10]
+            print(f"  instructions {len(seen.instructions)}, most often:")
+            for sentence, count in shown:
+                print(f"    {count:>4} {sentence!r}")
+    if args.contact_sheet is not None:
+        write_contact_sheet(folder, args.contact_sheet)
+        print(f"contact sheet: {args.contact_sheet}", file=sys.stderr)
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -120,10 +151,13 @@ def _describe(folder: Path, manifest: dict) -> None:
         "frames": manifest["frames"],
         "shards": f"{len(manifest['shards'])} ({size:.1f} MB)",
         "behaviours": ", ".join(f"{k} {n}" for k, n in manifest["behaviours"].items()),
+        "sources": ", ".join(f"{n} {k}" for k, n in manifest.get("sources", {}).items()),
         "failures": len(manifest["failures"]),
+        "notes": len(manifest.get("notes", ())),
         "shapes": ", ".join(f"{k} {v}" for k, v in manifest["spec"].items()),
         "provenance": json.dumps(manifest["provenance"]),
     }
     print(folder)
     for name, value in rows.items():
-        print(f"  {name:<11}{value}")
+        if value != "":
+            print(f"  {name:<11}{value}")
