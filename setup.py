@@ -132,6 +132,7 @@ setup(
             "video = sdiwm_model.data.importers.video:FORMAT",
             "lerobot-v2.1 = sdiwm_model.data.importers.lerobot.format:FORMAT_V21",
             "lerobot-v3 = sdiwm_model.data.importers.lerobot.format:FORMAT_V3",
+            "minari = sdiwm_model.data.importers.minari_hdf5:FORMAT",
             "swm-hdf5 = sdiwm_model.data.importers.swm_hdf5:FORMAT",
         ],
         "sdiwm.benches": [

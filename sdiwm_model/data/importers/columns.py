@@ -151,6 +151,12 @@ class ColumnRecording:
                 f"{self.path}: '{roles.camera}' is {column.dtype} {column.shape}, no picture "
                 "(uint8 height x width x 3)"
             )
+        for name in roles.action:
+            if np.dtype(self.source.columns[name].dtype).kind != "f":
+                raise SdiwmError(
+                    f"{self.path}: '{name}' holds whole numbers, as for discrete actions; only "
+                    "continuous ones can be imported"
+                )
         return roles
 
     def _foreign_spec(self) -> EpisodeSpec:
