@@ -103,7 +103,7 @@ class Judgement:
         }
 
     def _cost_error(self, model: WorldModel, z: Tensor, cost: Tensor, codes: Tensor) -> float:
-        """Mean absolute error of all goals' costs, in the data's unit: z (..., Z), cost (..., G)."""
+        """Mean error of all goals' costs, in the data's unit; z (..., Z), cost (..., G)."""
         found = model.cost(z.unsqueeze(-2), codes)
         return float((found - cost).abs().mean()) * self.unit
 

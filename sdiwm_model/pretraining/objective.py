@@ -24,14 +24,19 @@ from sdiwm_model.pretraining.settings import ObjectiveSettings
 from sdiwm_model.pretraining.tokens import PatchTokens, grid_edge, token_maker
 from sdiwm_model.sizes import ModelSize
 
+ROUNDING = 1e-6  # share of the tokens' mean square below which a variance is none
+
 
 class LatentPrediction:
     """The objective of one of ``every`` pictures of a clip, ``frames`` in all; see `Objective`.
 
     Patch tokens are compared after a normalisation of their own, as in V-JEPA. A convolutional
-    encoder has one token a picture, which the variance and covariance terms of VICReg keep from
-    becoming the same for all; it is compared in units of the micro-batch's standard deviation, so
+    encoder has one token a picture, compared in units of the micro-batch's standard deviation, so
     that what moves little counts as much as what moves far.
+
+    Where the camera stands still, tokens that tell no more than their place are foreseen without
+    error. The variance and covariance terms of VICReg forbid them: of what tokens differ by from
+    the usual ones at their place, over the micro-batch.
 
     Args:
         size: of the world model whose image encoder is trained.
@@ -105,7 +110,10 @@ class LatentPrediction:
             parts["masked"] = error[:masked].mean()
         total = error.mean()
         if self._settings.anti_collapse_weight:
-            parts["anti_collapse"] = variance_covariance_loss(read.float())
+            usual = true.float().mean(dim=(0, 1))  # at each place, (places, W)
+            usual = usual[seen if self._patches else seen.new_zeros(len(clips), 1)]
+            varied = read.float() - usual.repeat_interleave(self._past, dim=0)
+            parts["anti_collapse"] = variance_covariance_loss(varied)
             total = total + self._settings.anti_collapse_weight * parts["anti_collapse"]
         return Loss(total, parts)
 
@@ -147,13 +155,15 @@ class LatentPrediction:
 
 @torch.no_grad()
 def participation_ratio(tokens: Tensor) -> Tensor:
-    """(sum of eigenvalues)^2 / sum of their squares, of the covariance of tokens (..., W).
+    """(sum of eigenvalues)^2 / sum of their squares, of the covariance of tokens (B, T, places, W).
 
-    Between 1 and W, and never above the effective rank, exp of the entropy of their shares: that
-    needs the eigenvalues themselves, this is cheap enough for every update. Near 1 the encoder has
-    collapsed.
+    Each place is centred on its own, since to tell places apart is no sight. The ratio is between
+    1 and W, and never above the effective rank, exp of the entropy of the eigenvalues' shares:
+    that needs the eigenvalues themselves, this is cheap enough for every update. Near 1 the
+    encoder has collapsed.
     """
-    flat = tokens.float().flatten(0, -2)
-    flat = flat - flat.mean(dim=0)
+    tokens = tokens.float()
+    flat = (tokens - tokens.mean(dim=(0, 1))).flatten(0, -2)
     covariance = flat.T @ flat
-    return covariance.trace().square() / covariance.square().sum().clamp(min=1e-20)
+    rounding = ROUNDING * tokens.square().sum() + torch.finfo(torch.float32).tiny
+    return covariance.trace().square() / (covariance.square().sum() + rounding.square())

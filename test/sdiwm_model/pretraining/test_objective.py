@@ -131,8 +131,17 @@ def test_settings_that_leave_nothing_to_do_are_refused(changes, named):
         objective("miniature", **changes)
 
 
-def test_the_participation_ratio_counts_directions():
-    latents = torch.zeros(1000, 8)
-    assert participation_ratio(latents) == 0
-    latents[:, :3] = torch.randn(1000, 3, generator=generator())
-    assert participation_ratio(latents) == pytest.approx(3, abs=0.1)
+def test_the_participation_ratio_counts_directions_and_not_places():
+    places = torch.randn(1, 1, 5, 8, generator=generator()).expand(40, 5, -1, -1)
+    assert participation_ratio(places) < 0.1
+    varied = places.clone()
+    varied[..., :3] += torch.randn(40, 5, 5, 3, generator=generator())
+    assert participation_ratio(varied) == pytest.approx(3, abs=0.1)
+
+
+def test_tokens_that_tell_no_more_than_their_place_cost_a_transformer_most():
+    made = objective("miniature_teacher", anti_collapse_weight=1.0)
+    alike = rolling_balls(1, 0).expand(6, -1, -1, -1, -1)
+    still = made.loss({"image": alike[:, :1].expand(-1, FRAMES, -1, -1, -1)}, 0, generator())
+    different = made.loss({"image": rolling_balls(6, 0)}, 0, generator())
+    assert still.parts["anti_collapse"] > different.parts["anti_collapse"]
