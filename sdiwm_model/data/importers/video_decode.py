@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -21,6 +21,7 @@ from sdiwm_model.data.episodes import Episode
 from sdiwm_model.data.importers.video_settings import VideoSettings
 
 Picture = NDArray[np.uint8]
+T = TypeVar("T")
 EPSILON = 5e-4  # s; some containers round time stamps to milliseconds
 UNEVEN = 0.5  # frame distances that differ by more than this share are a variable frame rate
 CUT_SHORT = 0.5  # s missing at the end from which on a file counts as cut short
@@ -61,7 +62,8 @@ def clips_of(source: VideoSource, settings: VideoSettings) -> Iterator[Episode |
     outcome = Outcome(source.name, notes=[source.note] if source.note else [])
     frames = _room(settings)
     count, start = 0, 0.0
-    for sample in _sampled(source.path, settings, outcome):
+    samples = _until_unusable(_sampled(source.path, settings, outcome), outcome)
+    for sample in samples:
         if sample is not None:
             start = sample[0] if count == 0 else start
             frames[count] = sample[1]
@@ -90,6 +92,14 @@ def clip_of(frames: Picture, source: VideoSource, start: float) -> Episode:
         frames, none, none, none, none, instruction=source.label, goal=-1, behaviour="video",
         seed=0, source=source.name, start=round(start, 6),
     )  # fmt: skip
+
+
+def _until_unusable(samples: Iterator[T], outcome: Outcome) -> Iterator[T]:
+    """The samples up to a picture that FFmpeg decodes but cannot turn into RGB."""
+    try:
+        yield from samples
+    except (av.FFmpegError, ValueError) as error:
+        outcome.reasons.append(f"a picture cannot be converted ({error})")
 
 
 def _sampled(
@@ -168,17 +178,17 @@ class _Frames:
             if self._path.stat().st_size == 0:
                 self._outcome.reasons.append("the file is empty")
                 return
-            with av.open(str(self._path)) as container:
+            with av.open(str(self._path), metadata_errors="replace") as container:
                 yield from self._of(container)
         except (av.FFmpegError, OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or error
             self._outcome.reasons.append(f"the file cannot be read ({said})")
 
     def _of(self, container: Any) -> Iterator[tuple[float, Any] | None]:
-        if not container.streams.video:
+        stream = container.streams.best("video")  # and no cover picture
+        if stream is None:
             self._outcome.reasons.append("the file has no video")
             return
-        stream = container.streams.video[0]
         if stream.codec_context is None:
             self._outcome.reasons.append("its video has a codec that is unknown here")
             return

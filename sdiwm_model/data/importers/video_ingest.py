@@ -110,10 +110,18 @@ def _fingerprint(sources: Sequence[Source]) -> str:
         known = (
             [source.name, *source.reasons]
             if isinstance(source, Outcome)
-            else [source.name, source.label, str(source.path.stat().st_size)]
+            else [source.name, source.label, str(_size(source.path))]
         )
         digest.update(repr(known).encode())
     return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where it cannot be reached: decoding it will say why."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 class ThreadDecoder:

@@ -28,7 +28,7 @@ def find_sources(root: Path, settings: VideoSettings) -> list[VideoSource | Outc
         SdiwmError: there is no video, or a list lacks a column.
     """
     if root.is_file():
-        return [VideoSource(root, root.name)]
+        return [VideoSource(root, _printable(root.name))]
     files = {name: root / name for name in sorted(_videos(root))}
     lists = kinetics_lists(root)
     if not files and not lists:
@@ -36,7 +36,9 @@ def find_sources(root: Path, settings: VideoSettings) -> list[VideoSource | Outc
     if not lists:
         if settings.split:
             raise SdiwmError(f"split is '{settings.split}', but {root} holds no list of splits")
-        return [VideoSource(path, name, _folder_label(name)) for name, path in files.items()]
+        return [
+            VideoSource(path, _printable(name), _folder_label(name)) for name, path in files.items()
+        ]
     return _listed(root, lists, files, settings)
 
 
@@ -67,8 +69,12 @@ def _videos(root: Path) -> Iterator[str]:
 
 def _folder_label(name: str) -> str:
     """What the folder of a file is called, "" at the top."""
-    folder = Path(name).parent.name
-    return folder.replace("_", " ")
+    return _printable(Path(name).parent.name.replace("_", " "))
+
+
+def _printable(name: str) -> str:
+    """A file's name as text, whatever its bytes are."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -105,12 +111,12 @@ def _listed(
         if name not in rows:
             note = "no list has a row for it: its folder gave the label"
             if not settings.split:
-                found.append(VideoSource(path, name, _folder_label(name), note))
+                found.append(VideoSource(path, _printable(name), _folder_label(name), note))
             else:
                 note = f"no list has a row for it, so its split is unknown, not '{settings.split}'"
-                found.append(Outcome(name, reasons=[note]))
+                found.append(Outcome(_printable(name), reasons=[note]))
         elif settings.split in ("", rows[name].split):
-            found.append(VideoSource(path, name, rows[name].label))
+            found.append(VideoSource(path, _printable(name), rows[name].label))
     return found
 
 

@@ -1,5 +1,7 @@
 """Videos become clips on a grid of time; what is damaged is named, counted, and costs no more."""
 
+import os
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -98,6 +100,58 @@ def test_the_centre_is_cut_out_upright_and_undistorted(tmp_path):
         container.mux(stream.encode())
     clips, _ = decode(path, VideoSettings(size=12, fps=10.0))
     assert clips[0].frames[0, :, 1:-1].min() > 230
+
+
+def half_lit(path, turn=None):
+    """The upper half is bright; `turn` is the matrix of the file's track header."""
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:16] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    if turn is not None:
+        content = bytearray(path.read_bytes())
+        at = content.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes
+        content[at : at + 36] = struct.pack(">9i", *turn)
+        path.write_bytes(content)
+
+
+def test_what_was_filmed_with_the_camera_turned_is_upright(tmp_path):
+    """The matrix says: turned clockwise by 90 degrees, so that the top is shown on the right."""
+    one = 1 << 16
+    half_lit(tmp_path / "a.mp4")
+    half_lit(tmp_path / "b.mp4", turn=(0, one, 0, -one, 0, 0, 32 * one, 0, one << 14))
+    straight, turned = (decode(tmp_path / name)[0][0].frames[0] for name in ("a.mp4", "b.mp4"))
+    np.testing.assert_array_equal(turned, np.rot90(straight, -1))
+    assert turned[:, -4:].min() > 230
+    assert turned[:, :4].max() < 25
+
+
+def test_names_that_are_no_text_and_links_to_nowhere_cost_nothing_else(tmp_path):
+    videos = tmp_path / "videos"
+    make_video(videos / "a.mp4", seconds=0.5).rename(videos / os.fsdecode(b"\xff.mp4"))
+    (videos / "b.mp4").symlink_to("nowhere.mp4")
+    manifest = ingest([videos], SMALL, tmp_path / "out", "test")
+    assert [each.source for each in load_episodes(tmp_path / "out")] == ["\ufffd.mp4"]
+    assert manifest["failures"] == ["b.mp4: the file cannot be read (No such file or directory)"]
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    path = tmp_path / "a.mp4"
+    picture = np.zeros((24, 24, 3), np.uint8)
+    picture[:, 6:18] = 255  # 12 pixels wide, shown as 24
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 24, 24, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    clips, _ = decode(path, VideoSettings(size=24, fps=10.0))
+    assert clips[0].frames[0, :, 2:-2].min() > 230
 
 
 def cut(path, share, **options):
