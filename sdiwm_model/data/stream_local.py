@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,7 +36,7 @@ class LocalClipLoader:
     Args:
         folders: what `sdiwm data import` or `sdiwm collect` wrote, read one after another.
         frames, batch: T and B of a batch.
-        threads: how many read at once; as many as cores, at most 4, unless given.
+        threads: how many read at once; more than cores, for those that wait for the disk use none.
         ahead_bytes: bound on what is read ahead: at least one batch is, at most AHEAD_BATCHES.
 
     Raises:
@@ -51,7 +50,7 @@ class LocalClipLoader:
         batch: int,
         seed: int = 0,
         rank: Rank = Rank(),  # noqa: B008 - frozen
-        threads: int | None = None,
+        threads: int = 4,
         ahead_bytes: int = AHEAD_BYTES,
     ) -> None:
         if batch < 1:
@@ -61,7 +60,7 @@ class LocalClipLoader:
         self.clips = self._reader.clips
         self.batch = batch
         self.rank = rank
-        self._threads = threads or min(4, len(os.sched_getaffinity(0)))
+        self._threads = threads
         fitting = ahead_bytes // (batch * self._reader.clip_bytes)
         self._depth = min(max(1, fitting), AHEAD_BATCHES)
         self._order = GlobalOrder(self.clips, seed, self._reader.fingerprint)
