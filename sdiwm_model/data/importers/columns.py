@@ -104,6 +104,7 @@ class ColumnRecording:
     source: ColumnSource
     settings: ColumnSettings
     sentences: dict[int, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         ours = self.source.ours

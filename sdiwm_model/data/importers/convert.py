@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,23 @@ from sdiwm_model.data.importers.registry import find_format
 from sdiwm_model.data.shards import ShardWriter, read_manifest
 from sdiwm_model.errors import SdiwmError
 
-Place = tuple[int, int]  # number of the source (-1: one that cannot be opened), and of the event
+
+@dataclass(frozen=True)
+class _Place:
+    """How far an import is: number of the source, and what became of its parts so far."""
+
+    source: int = 0
+    episodes: int = 0
+    left_out: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many parts of the source are done."""
+        return self.episodes + self.left_out
+
+    def as_json(self) -> list[int]:
+        """For `ShardWriter`."""
+        return [self.source, self.episodes, self.left_out]
 
 
 def convert(
@@ -47,18 +63,34 @@ def convert(
     spec = _common_spec(recordings)
     provenance = {"command": command, "sources": [str(source) for source in sources]}
     with ShardWriter(out, spec, provenance, resumable=True) as writer:
-        before: Place = tuple(writer.place) if writer.place else (-1, -1)
-        reasons: list[str] = []
-        for place, found in _events(unreadable, recordings, spec, before):
-            if isinstance(found, Skipped):
-                writer.record_failure(found.reason, place)
-                reasons.append(found.reason)
-            else:
-                seed = found.seed if found.seed >= 0 else writer.episodes
-                writer.write(replace(found, seed=seed), place)
+        if writer.place is None:
+            for reason in unreadable:
+                writer.record_source("lost", [reason], [], _Place().as_json())
+        first = _Place(*(writer.place or ()))
+        for number, (path, recording) in enumerate(recordings.items()):
+            if number >= first.source:
+                begin = first if number == first.source else _Place(number)
+                _write_source(writer, path, recording, begin)
         if not writer.episodes:
-            raise SdiwmError(f"no episode was found: {'; '.join(reasons[:3])}")
+            raise SdiwmError(f"no episode was found: {'; '.join(writer.failures[:3])}")
     return read_manifest(out)
+
+
+def _write_source(writer: ShardWriter, path: Path, recording: Recording, begin: _Place) -> None:
+    """Write what a recording holds behind the place `begin`, and count what became of it."""
+    place = begin
+    for found in _until_damage(recording, begin.events):
+        if isinstance(found, Episode):
+            found = _checked(replace(found, source=found.source or str(path)), writer.spec)
+        if isinstance(found, Skipped):
+            place = replace(place, left_out=place.left_out + 1)
+            writer.record_failure(found.reason, place.as_json())
+        else:
+            place = replace(place, episodes=place.episodes + 1)
+            seed = found.seed if found.seed >= 0 else writer.episodes
+            writer.write(replace(found, seed=seed), place.as_json())
+    kind = "lost" if not place.episodes else "in part" if place.left_out else "whole"
+    writer.record_source(kind, [], recording.notes, _Place(place.source + 1).as_json())
 
 
 def _opened(
@@ -77,23 +109,6 @@ def _opened(
     if not recordings:
         raise SdiwmError(f"no source can be read: {'; '.join(unreadable[:3])}")
     return recordings, unreadable
-
-
-def _events(
-    unreadable: Sequence[str], recordings: Mapping[Path, Recording], spec: EpisodeSpec, after: Place
-) -> Iterator[tuple[Place, Episode | Skipped]]:
-    """Everything that the manifest counts, with its place, behind the place `after`."""
-    for number, reason in enumerate(unreadable):
-        if (-1, number) > after:
-            yield (-1, number), Skipped(reason)
-    for source, (path, recording) in enumerate(recordings.items()):
-        if source < after[0]:
-            continue
-        start = after[1] + 1 if source == after[0] else 0
-        for number, found in enumerate(_until_damage(recording, start), start):
-            if isinstance(found, Episode):
-                found = _checked(replace(found, source=found.source or str(path)), spec)
-            yield (source, number), found
 
 
 def _until_damage(recording: Recording, start: int) -> Iterator[Episode | Skipped]:

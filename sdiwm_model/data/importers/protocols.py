@@ -49,6 +49,8 @@ class Recording(Protocol):
 
     sentences: dict[int, list[str]]
     """Every instruction heard that names a goal, by the goal's index."""
+    notes: list[str]
+    """What is unusual about the recording, naming it, though nothing is lost by it."""
 
     def spec(self) -> EpisodeSpec:
         """Shapes of the episodes, and what is known of the task without its instructions."""

@@ -56,6 +56,19 @@ class Stream:
         return average
 
 
+def disorder(stamps: Sequence[int]) -> str:
+    """What is wrong with the order of stamps, in words; empty where they ascend."""
+    times = np.array(stamps, dtype=np.int64)
+    late = int(np.sum(times[1:] < np.maximum.accumulate(times)[:-1])) if len(times) else 0
+    twice = len(times) - len(np.unique(times))
+    said = []
+    if late:
+        said.append(f"{late} of {len(times)} messages are stamped before an earlier one; sorted")
+    if twice:
+        said.append(f"{twice} stamps came again; the last message of each is kept")
+    return "; ".join(said)
+
+
 def nearest(stamps: Times, times: Times) -> NDArray[np.int64]:
     """For each of `times` (T,) the index of the nearest of `stamps` (N,), which are sorted."""
     right = np.clip(np.searchsorted(stamps, times), 1, max(1, len(stamps) - 1))

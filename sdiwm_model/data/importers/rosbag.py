@@ -11,7 +11,7 @@ commands in force during the step, divided by the task's limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.data.importers.protocols import ExportOptions, ImportOptions, Skipped
-from sdiwm_model.data.importers.resample import Stream, nearest, unbroken
+from sdiwm_model.data.importers.resample import Stream, disorder, nearest, unbroken
 from sdiwm_model.data.importers.settings import ImportSettings, read_settings
 from sdiwm_model.errors import SdiwmError
 
@@ -71,11 +71,14 @@ class BagRecording:
 
     def __init__(self, source: Path, settings: ImportSettings) -> None:
         self.sentences: dict[int, list[str]] = {}
+        self.notes: list[str] = []
         self._source = source
         self._settings = settings
         with open_bag(source) as bag:
             topics = settings.topics
-            self._pictures = np.array([s for s, _ in self._samples(bag, "image")], np.int64)
+            stamps = [stamp for stamp, _ in self._samples(bag, "image")]
+            self._note_disorder(topics.image, stamps)
+            self._pictures = np.unique(np.array(stamps, np.int64))
             if not len(self._pictures):
                 raise SdiwmError(f"{source}: topic {topics.image}: no message was recorded")
             self._image_shape = self._one_image(bag).shape
@@ -187,10 +190,15 @@ class BagRecording:
     def _stream(self, bag: Any, name: str) -> Stream:
         samples = list(self._samples(bag, name))
         topic = getattr(self._settings.topics, name)
+        self._note_disorder(topic, [stamp for stamp, _ in samples])
         try:
             return Stream.of(topic, [s for s, _ in samples], [v for _, v in samples])
         except SdiwmError as error:
             raise SdiwmError(f"{self._source}: topic {error}") from None
+
+    def _note_disorder(self, topic: str, stamps: Sequence[int]) -> None:
+        if said := disorder(stamps):
+            self.notes.append(f"{self._source}: topic {topic}: {said}")
 
     def _samples(
         self,

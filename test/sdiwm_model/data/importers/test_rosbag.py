@@ -1,5 +1,8 @@
 """A bag becomes episodes that say what happened, and says why where it does not."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -45,9 +48,9 @@ SETTINGS = {
 class Bag:
     """Writes messages with `say(topic, type, seconds, **fields)`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, storage=StoragePlugin.MCAP):
         self.folder = folder
-        self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(folder, version=9, storage_plugin=storage)
         self._connections = {}
 
     def __enter__(self):
@@ -83,6 +86,8 @@ def write_bag(
     joints=("elbow", "gripper", "shoulder"),
     prefix="",
     goals=(),
+    storage=StoragePlugin.MCAP,
+    stamped=lambda topic, t: t,
 ):
     """Pictures at 30 Hz whose pixels tell their number, joints at 200 Hz moving at `SPEED`, and
     commands at 100 Hz of +0.5 in the first half of every 0.1 s and 0 in the second.
@@ -90,7 +95,7 @@ def write_bag(
     size = 4
     positions = {"shoulder": SPEED[0], "elbow": SPEED[1], "gripper": 9.0}
 
-    with Bag(folder) as bag:
+    with Bag(folder, storage) as bag:
 
         def say(topic, kind, t, **fields):
             if not silent(topic, t):
@@ -108,13 +113,15 @@ def write_bag(
             elif tick % 2 == 0:
                 say("commands", "std_msgs/msg/Float64MultiArray", t, layout=layout(),
                     data=np.zeros(2))  # fmt: skip
-            say("joint_states", "sensor_msgs/msg/JointState", t, header=header(t),
+            when = stamped("joint_states", t)
+            say("joint_states", "sensor_msgs/msg/JointState", t, header=header(when),
                 name=list(joints), position=np.array([positions[j] * t for j in joints]),
                 velocity=np.array([positions[j] for j in joints]), effort=np.zeros(0))  # fmt: skip
         for number in range(round(seconds * 30)):
             t = number / 30
             pixels = np.full(size * size * 3, number % 256, np.uint8)
-            say("camera/image_raw", "sensor_msgs/msg/Image", t, header=header(t), height=size,
+            when = stamped("camera/image_raw", t)
+            say("camera/image_raw", "sensor_msgs/msg/Image", t, header=header(when), height=size,
                 width=size, encoding="rgb8", is_bigendian=0, step=3 * size,
                 data=pixels)  # fmt: skip
             for topic in ("goal_cost", "state"):
@@ -232,6 +239,59 @@ def test_a_namespace_goes_in_front_of_relative_topics(run, tmp_path):
     status, out = run(bag, extra=["--namespace", "left_arm"])
     assert status == 0
     assert len(load_episodes(out)) == 1
+
+
+def test_a_bag_in_sqlite_gives_what_one_in_mcap_does(run, tmp_path):
+    episodes = []
+    for storage in StoragePlugin:
+        bag = write_bag(tmp_path / storage.name, seconds=1.5, storage=storage)
+        status, out = run(bag)
+        assert status == 0
+        episodes.append(load_episodes(out)[0])
+        shutil.rmtree(out)
+    one, other = episodes
+    for name in ("frames", "proprio", "action", "goal_cost", "state"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("topic", ["joint_states", "camera/image_raw"])
+def test_stamps_out_of_order_are_sorted_and_noted(run, tmp_path, capsys, topic):
+    def swapped(name, t):
+        """The messages at 1.0 and 1.1 s carry each other's stamps."""
+        return {1.0: 1.1, 1.1: 1.0}.get(round(t, 6), t) if name == topic else t
+
+    status, out = run(write_bag(tmp_path / "bag", seconds=2.0, stamped=swapped))
+    assert status == 0
+    (note,) = read_manifest(out)["notes"]
+    # Every message between the two is stamped before the first, and so is the second.
+    between = 20 if topic == "joint_states" else 3
+    assert f"topic /{topic}: {between} of " in note
+    assert "are stamped before an earlier one; sorted" in note
+    assert note in capsys.readouterr().err
+    (episode,) = load_episodes(out)
+    assert read_manifest(out)["sources"] == {"whole": 1}
+    if topic == "camera/image_raw":  # the pixels tell which picture it is
+        times = 2 / 30 + 0.04 * np.arange(len(episode))
+        number = np.rint(times * 30)
+        shown = np.select([number == 30, number == 33], [33, 30], number)
+        np.testing.assert_array_equal(episode.frames[:, 0, 0, 0], shown)
+
+
+def test_of_several_bags_one_without_a_topic_is_left_out_and_named(run, tmp_path):
+    bags = [
+        write_bag(tmp_path / "a", seconds=1.5),
+        write_bag(tmp_path / "b", seconds=1.5, silent=lambda name, t: name == "goal_cost"),
+        write_bag(tmp_path / "c", seconds=1.5, silent=lambda name, t: name == "instruction"),
+        write_bag(tmp_path / "d", seconds=1.5),
+    ]
+    status, out = run(*bags)
+    assert status == 0
+    manifest = read_manifest(out)
+    assert manifest["sources"] == {"lost": 2, "whole": 2}
+    without_costs, without_words = manifest["failures"]
+    assert f"{bags[1]}: topic /goal_cost was not recorded; there is:" in without_costs
+    assert f"{bags[2]}: topic /instruction was not recorded" in without_words
+    assert [Path(each.source).name for each in load_episodes(out)] == ["a", "d"]
 
 
 @pytest.mark.parametrize(
