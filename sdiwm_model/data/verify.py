@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.data.manifest import read_manifest, spec_of
@@ -23,19 +24,22 @@ def verify(folder: Path | str) -> dict[str, Any]:
     folder = Path(folder)
     manifest = read_manifest(folder)
     problems = []
-    for shard in manifest["shards"]:
-        try:
-            _verify_shard(folder / shard["file"], shard, spec_of(manifest))
-        except SdiwmError as error:
-            problems.append(str(error))
+    total = sum(shard["bytes"] for shard in manifest["shards"])
+    with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
+        for shard in manifest["shards"]:
+            try:
+                _verify_shard(folder / shard["file"], shard, spec_of(manifest))
+            except SdiwmError as error:
+                problems.append(str(error))
+            bar.update(shard["bytes"])
+    sound = len(manifest["shards"]) - len(problems)
     known = {shard["file"] for shard in manifest["shards"]}
     for stray in sorted(folder.glob("*.parquet")):
         if stray.name not in known:
             problems.append(f"{stray} is not in the manifest beside it; remove the file")
     if problems:
-        sound = len(manifest["shards"]) - len(problems)
-        total = f"; {sound} of {len(known)} shards are sound" if len(problems) > 1 else ""
-        raise SdiwmError("\n".join(problems) + total)
+        told = f"; {sound} of {len(known)} shards are sound" if len(problems) > 1 else ""
+        raise SdiwmError("\n".join(problems) + told)
     return manifest
 
 
