@@ -4,15 +4,24 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sdiwm_model import cli
-from sdiwm_model.data.importers.video_decode import Outcome, VideoSource, clips_of
+from sdiwm_model.data.importers.video_decode import (
+    EPSILON,
+    Outcome,
+    VideoSource,
+    _Grid,
+    clips_of,
+)
 from sdiwm_model.data.importers.video_ingest import ThreadDecoder, ingest
 from sdiwm_model.data.importers.video_settings import VideoSettings, read_video_settings
 from sdiwm_model.data.importers.video_sources import find_sources
@@ -217,6 +226,55 @@ def test_damage_is_named_and_what_is_sound_is_kept(tmp_path, name):
         shown = clip.frames.mean(axis=(1, 2, 3))
         expected = [level(clip.start + k / 10) for k in range(len(clip))]
         np.testing.assert_allclose(shown, expected, atol=1.4)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "a.mp4"
+    return make_video(path, seconds=3.0, movflags="faststart").read_bytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_bytes_of_the_pictures_are_hurt_nothing_is_lost_in_silence(sound, data):
+    """Cut anywhere or with any bytes changed: fewer pictures always come with a reason."""
+    content = bytearray(sound)
+    if data.draw(st.booleans(), "cut"):
+        del content[data.draw(st.integers(0, len(content) - 1), "at") :]
+    else:
+        begin = content.index(b"mdat") + 4
+        for _ in range(data.draw(st.integers(1, 20), "hurt")):
+            at = data.draw(st.integers(begin, len(content) - 1))
+            content[at] ^= data.draw(st.integers(1, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.mp4"
+        path.write_bytes(content)
+        clips, outcome = decode(path)
+    if sum(map(len, clips)) != 30:
+        assert outcome.reasons
+        assert outcome.kind == ("in part" if clips else "lost")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=30),
+    st.sampled_from([0.5, 3.0, 10.0, 29.97, 60.0]),
+    st.floats(0.01, 0.5),
+)
+def test_at_each_moment_of_the_grid_the_picture_shown_then_is_taken(steps, fps, duration):
+    class Scaler:
+        def square(self, frame):
+            return frame
+
+    times = np.cumsum([0, *steps]) / 600
+    grid = _Grid(fps, Scaler())
+    taken = [each for index, time in enumerate(times) for each in grid.show(time, index)]
+    taken += grid.last(duration)
+    moments = np.arange(10_000) / fps
+    moments = moments[moments < times[-1] + duration - EPSILON]
+    shown = [int((times <= moment + EPSILON).sum()) - 1 for moment in moments]
+    assert [picture for _, picture in taken] == shown
+    np.testing.assert_allclose([time for time, _ in taken], moments)
 
 
 def fill(folder):
