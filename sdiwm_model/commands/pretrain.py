@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdiwm_model.commands.arguments import seed
+from sdiwm_model.errors import SdiwmError
+
+if TYPE_CHECKING:
+    from sdiwm_model.pretraining.settings import PretrainingConfig
 
 HELP = "train an image encoder on video without actions; goes on where a stopped run left off"
 
@@ -36,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="change settings, e.g. updates=1000 size.patch=14; the last word",
     )
+    parser.add_argument(
+        "--ray-workers",
+        type=int,
+        metavar="N",
+        help="ranks on the Ray cluster that RAY_ADDRESS names, instead of this process",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
     from sdiwm_model.pretraining.settings import configure
 
     config = configure(args.set, args.config)
-    with joined() as team:
-        rank = pretrain_encoder(team, args.data, args.out, config, args.seed)
-        chief = team.rank == 0
+    if args.ray_workers is not None:
+        rank, chief = _on_ray(args, config), True
+    else:
+        with joined() as team:
+            rank = pretrain_encoder(team, args.data, args.out, config, args.seed)
+            chief = team.rank == 0
     if chief:
         if rank < COLLAPSED:
             print(
@@ -55,3 +69,11 @@ def run(args: argparse.Namespace) -> int:
             )
         print(f"wrote {args.out}, effective rank {rank:.1f}; next: sdiwm train --vision {args.out}")
     return 0
+
+
+def _on_ray(args: argparse.Namespace, config: PretrainingConfig) -> float:
+    from sdiwm_model.pretraining.ray_train import pretrain_on_ray
+
+    if args.ray_workers < 1:
+        raise SdiwmError(f"--ray-workers is {args.ray_workers}: ask for 1 or more")
+    return pretrain_on_ray(args.data, args.out, config, args.seed, args.ray_workers)

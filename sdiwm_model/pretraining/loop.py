@@ -56,7 +56,7 @@ def pretrain(
     torch.manual_seed(seed)
     objective = make()
     shard(objective, team, settings.precision, settings.recompute)
-    optimiser = _optimiser(objective.modules(), settings)
+    optimiser = optimiser_of(objective.modules(), settings)
     known = {**identity, "settings": settings.identity(), "seed": seed}
     checkpoints = Checkpoints(out, team, known, settings.keep)
     loader = open_loader(team.rank, team.world, settings.micro_batch)
@@ -101,8 +101,11 @@ def _updates(
                 checkpoints.save(here, updater.objective, updater.optimiser)
 
 
-def _optimiser(modules: nn.ModuleDict, settings: LoopSettings) -> torch.optim.AdamW:
-    """AdamW, Loshchilov and Hutter (2019); biases, gains and single vectors do not decay."""
+def optimiser_of(modules: nn.ModuleDict, settings: LoopSettings) -> torch.optim.AdamW:
+    """AdamW, Loshchilov and Hutter (2019); biases, gains and single vectors do not decay.
+
+    Fused: the update then needs no temporaries of the weights' size.
+    """
     parameters = [p for p in modules.parameters() if p.requires_grad]
     groups = [
         {
@@ -112,10 +115,10 @@ def _optimiser(modules: nn.ModuleDict, settings: LoopSettings) -> torch.optim.Ad
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     for parameter in parameters:  # moments from the start: a checkpoint is read into them in place
         optimiser.state[parameter] = {
-            "step": torch.zeros(()),
+            "step": torch.zeros((), device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
