@@ -40,16 +40,22 @@ class Roles:
 class ColumnSettings:
     """See config/import/columns.yaml, which explains every line.
 
-    given: whether there was a settings file. roles: the fields of `Roles` that it names.
+    roles: the fields of `Roles` that it names. size: height and width that pictures are brought to;
+    None: they stay.
     best_reward: the reward at cost 0. goal_words: for each goal the words that name it.
     task: facts for training, as `EpisodeSpec.task` holds them.
     """
 
-    given: bool = False
     roles: Mapping[str, Any] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
     best_reward: float = 0.0
     goal_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reinterprets(self) -> bool:
+        """Whether columns or facts are named, so that what an export kept does not count."""
+        return bool(self.roles or self.task)
 
     def goal_of(self, sentence: str) -> int | None:
         """Index of the one goal that the sentence names; None for none or several."""
@@ -77,7 +83,7 @@ def _settings(content: Any) -> ColumnSettings:
     if not isinstance(content, Mapping):
         raise SdiwmError("the file holds no fields")
     names = [each.name for each in fields(Roles)]
-    known = (*names, "best_reward", "goal_words", "task")
+    known = (*names, "size", "best_reward", "goal_words", "task")
     if unknown := [key for key in content if key not in known]:
         raise SdiwmError(f"the file has an unknown field '{unknown[0]}'; use {', '.join(known)}")
     best = content.get("best_reward", 0.0)
@@ -87,8 +93,8 @@ def _settings(content: Any) -> ColumnSettings:
         if not isinstance(content.get(name, {}), Mapping):
             raise SdiwmError(f"{name} holds no fields")
     return ColumnSettings(
-        given=True,
         roles={name: _role(name, content[name]) for name in names if name in content},
+        size=_size(content.get("size")),
         best_reward=float(best),
         goal_words={
             goal: tuple(str(word).lower() for word in words)
@@ -106,6 +112,15 @@ def _role(name: str, value: Any) -> str | tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise SdiwmError(f"{name} is {value!r}: give a list of columns")
     return tuple(value)
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, list) and all(type(each) is int and each > 0 for each in value)
+    if not whole or len(value) != 2:
+        raise SdiwmError(f"size is {value!r}: give height and width in pixels, e.g. [64, 64]")
+    return value[0], value[1]
 
 
 def _facts(task: Mapping[str, Any]) -> Mapping[str, Any]:

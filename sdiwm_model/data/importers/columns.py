@@ -2,7 +2,8 @@
 
 LeRobot's, stable-worldmodel's and Minari's are such; a format only says what columns there are and
 reads them. What `sdiwm data export` wrote carries our spec and task and comes back as it was. For
-others, each column's meaning is the format's convention unless the settings say otherwise:
+others, and where the settings name columns or facts, each column's meaning is the format's
+convention unless the settings say otherwise:
 
 - action: divided by `task.action_limit`; where that is not given, by the largest absolute value in
   the data set, unless all lie in [-1, 1] already. The last one of an episode is unused and 0 where
@@ -14,7 +15,7 @@ others, each column's meaning is the format's convention unless the settings say
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.data.importers.column_settings import ColumnSettings, Roles
+from sdiwm_model.data.importers.pictures import fitted
 from sdiwm_model.data.importers.protocols import Skipped
 from sdiwm_model.data.manifest import spec_of
 from sdiwm_model.errors import SdiwmError
@@ -108,7 +110,7 @@ class ColumnRecording:
 
     def __post_init__(self) -> None:
         ours = self.source.ours
-        self._ours = None if ours is None or self.settings.given else spec_of(ours)
+        self._ours = None if ours is None or self.settings.reinterprets else self._our_spec(ours)
         self._roles = self.source.roles if self._ours else self._chosen_roles()
         self._spec = self._ours or self._foreign_spec()
         if self._spec.task.get("goals") and not self._ours:
@@ -127,6 +129,11 @@ class ColumnRecording:
                 yield self._episode(table)
             except SdiwmError as error:
                 yield Skipped(f"{self.path}: episode {index}: {error}")
+
+    def _our_spec(self, ours: Mapping[str, Any]) -> EpisodeSpec:
+        spec = spec_of(ours)
+        height, width = self.settings.size or spec.image[:2]
+        return replace(spec, image=(height, width, 3))
 
     def _chosen_roles(self) -> Roles:
         roles = self.source.roles.changed_by(self.settings)
@@ -187,7 +194,7 @@ class ColumnRecording:
                 "`task.action_limit`"
             )
         facts["action_limit"] = [float(np.float32(each)) for each in limit]
-        height, width = _height_width(self.source.columns[roles.camera])
+        height, width = self.settings.size or _height_width(self.source.columns[roles.camera])
         return EpisodeSpec(
             image=(height, width, 3),
             proprio=self._width(roles.proprio),
@@ -226,7 +233,7 @@ class ColumnRecording:
                 reward = _joined(table, [roles.reward])
                 vectors["goal_cost"] = np.float32(self.settings.best_reward) - reward
         return Episode(
-            frames=_pictures(table.columns[roles.camera], self._spec.image),
+            frames=_pictures(table.columns[roles.camera], self._spec.image, self.settings.size),
             proprio=vectors["proprio"],
             action=vectors["action"],
             goal_cost=vectors["goal_cost"],
@@ -276,13 +283,17 @@ def _height_width(column: Column) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _pictures(values: NDArray[Any], image: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Pictures (T, H, W, 3) from (T, H, W, 3) or (T, 3, H, W).
+def _pictures(
+    values: NDArray[Any], image: tuple[int, int, int], size: tuple[int, int] | None
+) -> NDArray[np.uint8]:
+    """Pictures (T, H, W, 3) of `size` from (T, H, W, 3) or (T, 3, H, W).
 
     Raises:
-        SdiwmError: their size is not the data set's.
+        SdiwmError: without a size, theirs is not the data set's.
     """
     pictures = values if values.shape[-1] == 3 else np.moveaxis(values, 1, -1)
+    if size is not None:
+        pictures = np.stack([fitted(np.ascontiguousarray(each), size) for each in pictures])
     if pictures.shape[1:] != image:
-        raise SdiwmError(f"pictures of {pictures.shape[1:]} among those of {image}")
+        raise SdiwmError(f"pictures of {pictures.shape[1:]} among those of {image}; give `size`")
     return np.ascontiguousarray(pictures)

@@ -36,7 +36,7 @@ class LeRobotFormat:
         from sdiwm_model.data.importers.lerobot.source import LeRobotSource
 
         settings = read_column_settings(options.config)
-        return ColumnRecording(source, LeRobotSource(source), settings)
+        return ColumnRecording(source, LeRobotSource(source, settings.size), settings)
 
     def write(self, reader: ShardReader, out: Path, options: ExportOptions) -> list[str]:
         from sdiwm_model.data.importers.lerobot.writer import write_dataset

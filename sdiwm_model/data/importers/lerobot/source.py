@@ -22,6 +22,7 @@ from sdiwm_model.data.importers.lerobot.layout import (
 )
 from sdiwm_model.data.importers.lerobot.video import pictures_at
 from sdiwm_model.data.importers.our_facts import facts_from_json
+from sdiwm_model.data.importers.pictures import fitted
 from sdiwm_model.errors import SdiwmError
 
 BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
@@ -29,10 +30,11 @@ NUMBERS = "biuf"  # numpy's kinds
 
 
 class LeRobotSource:
-    """See `columns.ColumnSource`."""
+    """See `columns.ColumnSource`. Pictures are brought to `size` as they are decoded."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, size: tuple[int, int] | None = None) -> None:
         self._root = root
+        self._size = size
         self._info = read_info(root)
         self._episodes = episode_files(root, self._info)
         self._tasks = read_tasks(root, self._info)
@@ -105,14 +107,15 @@ class LeRobotSource:
     def _values(self, name: str, column: Any) -> NDArray[Any]:
         feature = self._features[name]
         if feature["dtype"] == "image":
-            return np.stack([_decoded(each, self._root) for each in column.to_pylist()])
+            pictures = (_decoded(each, self._root) for each in column.to_pylist())
+            return np.stack([fitted(each, self._size) for each in pictures])
         values = np.array(column.to_pylist(), dtype=feature["dtype"])
         return values.reshape(len(values), *feature["shape"])
 
     def _video(self, files: EpisodeFiles, name: str, stamps: NDArray[Any]) -> NDArray[np.uint8]:
         path, begin = files.videos[name]
         times = begin + stamps.astype(np.float64)
-        return pictures_at(path, times.tolist(), 0.5 / float(self._info["fps"]))
+        return pictures_at(path, times.tolist(), 0.5 / float(self._info["fps"]), self._size)
 
 
 def _column(feature: Mapping[str, Any]) -> Column | None:

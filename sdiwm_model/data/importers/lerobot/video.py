@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sdiwm_model.data.importers.pictures import fitted
 from sdiwm_model.errors import SdiwmError
 
 KEYFRAMES = "2"  # a key frame every so many pictures: training reads at random
@@ -77,11 +78,14 @@ def check_video_size(height: int, width: int, lossless: bool) -> None:
         )
 
 
-def pictures_at(path: Path, times: Sequence[float], tolerance: float) -> NDArray[np.uint8]:
+def pictures_at(
+    path: Path, times: Sequence[float], tolerance: float, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """The pictures (T, H, W, 3) shown nearest to each of `times`, in s, which ascend.
 
     Args:
         tolerance: s that a picture may be off.
+        size: height and width that pictures are brought to as they are decoded.
 
     Raises:
         SdiwmError: the file is missing or damaged, or shows nothing at one of the times.
@@ -96,14 +100,14 @@ def pictures_at(path: Path, times: Sequence[float], tolerance: float) -> NDArray
                 nearest = previous if before and previous is not None else (time, frame)
                 if abs(nearest[0] - wanted) > tolerance:
                     raise SdiwmError(f"{path} shows nothing at {wanted:.3f} s")
-                found.append(nearest[1].to_ndarray(format="rgb24"))
+                found.append(fitted(nearest[1].to_ndarray(format="rgb24"), size))
             previous = (time, frame)
             if len(found) == len(times):
                 return np.stack(found)
         for wanted in times[len(found) :]:
             if previous is None or abs(previous[0] - wanted) > tolerance:
                 raise SdiwmError(f"{path} shows nothing at {wanted:.3f} s; is it cut short?")
-            found.append(previous[1].to_ndarray(format="rgb24"))
+            found.append(fitted(previous[1].to_ndarray(format="rgb24"), size))
     return np.stack(found)
 
 
