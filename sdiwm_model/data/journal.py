@@ -56,18 +56,21 @@ class Journal:
     def _recall(self) -> None:
         """Read what is whole, and cut off the rest."""
         self._stream.seek(0)
-        kept = 0
+        kept, before = 0, None
         for number, text in enumerate(self._stream):
             line = _checked(text)
             if line is None or (number > 0 and not self._in_place(line["shard"])):
                 break  # torn, or its shard was lost with the power: written again from here on
             if number == 0:
-                self._compare(line["plan"])
+                before = line["plan"]
             else:
                 self.entries.append(line)
             kept += len(text)
-        self._stream.truncate(kept)
-        if kept == 0:
+        if before is not None and self.entries:
+            self._compare(before)
+            self._stream.truncate(kept)
+        else:  # nothing is finished, so nothing has to fit
+            self._stream.truncate(0)
             self._append({"plan": self.plan})
 
     def _compare(self, before: dict[str, Any]) -> None:

@@ -117,6 +117,16 @@ def test_another_import_is_refused_an_unfinished_folder(tmp_path):
     assert content(tmp_path / "data") == before
 
 
+def test_where_nothing_was_finished_another_import_may_begin(unbroken, tmp_path):
+    folder = tmp_path / "data"
+    with ShardWriter(folder, replace(VIDEO, encoding="jpeg"), {}, resumable=True):
+        left = (folder / JOURNAL).read_bytes()  # what a kill leaves
+    (folder / MANIFEST).unlink()
+    (folder / JOURNAL).write_bytes(left)
+    assert ingest(folder) == 0
+    assert content(folder) == content(unbroken)
+
+
 def test_two_imports_never_write_to_one_folder_at_once(tmp_path):
     with ShardWriter(tmp_path, VIDEO, {}, resumable=True) as writer:
         writer.write(clip(0))

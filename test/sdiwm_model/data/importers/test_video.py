@@ -485,3 +485,14 @@ def test_ray_writes_the_bytes_that_threads_write(folder, tmp_path):
     assert len(shards(tmp_path / "ray")) > 2
     assert shards(tmp_path / "ray") == shards(tmp_path / "threads")
     assert read_manifest(tmp_path / "ray") == read_manifest(tmp_path / "threads")
+
+
+def test_what_video_cannot_do_is_refused_in_words(folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    assert cli.main(["data", "import", str(tmp_path), "--format", "rosbag", "--ray", *out]) == 2
+    assert "--ray is for video" in capsys.readouterr().err
+    assert cli.main(["data", "import", str(folder), *out]) == 0
+    exported = ["--format", "video", "--out", str(tmp_path / "film")]
+    assert cli.main(["data", "export", str(tmp_path / "out"), *exported]) == 2
+    assert "not written as video alone" in capsys.readouterr().err
+    assert not (tmp_path / "film").exists()
