@@ -11,14 +11,14 @@ reduced. Not in it: what the device's driver and its allocator need for themselv
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -99,32 +99,32 @@ def peak_activations(
         recompute_blocks(modules)
     for parameter in modules.parameters():
         parameter.register_post_accumulate_grad_hook(_forget_gradient)
-    with FusedAttention(), Meter() as meter:
+    with fused_attention(), Meter() as meter:
         clips = torch.empty(shape, dtype=torch.uint8, device="meta")
         loss = objective.loss({"image": clips}, 0, torch.Generator().manual_seed(0))
         loss.total.backward()
     return meter.peak
 
 
-class FusedAttention(TorchFunctionMode):
+@contextmanager
+def fused_attention() -> Iterator[None]:
     """Attention that keeps no matrix of tokens x tokens, as CPU and CUDA compute it.
 
     The meta device would take the plain form, which does. The fused form of the CPU stands for
     all: Dao et al., "FlashAttention" (2022).
     """
+    plain = functional.scaled_dot_product_attention
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        told = dict(kwargs or {})
-        if func is functional.scaled_dot_product_attention:
-            fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-            return fused(*args, is_causal=told.get("is_causal", False))[0]
-        return func(*args, **told)
+    def fused(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tensor:
+        compute = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        read: Tensor = compute(q, k, v, is_causal=is_causal)[0]
+        return read
+
+    functional.scaled_dot_product_attention = fused  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = plain
 
 
 class Meter(TorchDispatchMode):
