@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HELP = "ingest of video, and the loaders against what training demands: warm, cold, memory"
 FRAMES, BATCH, RANKS = 16, 8, 2
 DEMANDS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of --demand-fps, for the curve
+HOPELESS = 0.5  # where the curve ends: beyond, waits only grow
 VIDEO_SECONDS = 10.0
 SUBSAMPLED_FPS = 4.0
 NOTES = {
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames a second that training takes (ViT-H on 8 GPUs: 800 to 1,070)",
     )  # fmt: skip
     parser.add_argument(
-        "--seconds", type=float, default=3.0, metavar="S", help="time spent on each trial"
+        "--seconds", type=float, default=5.0, metavar="S", help="time spent on each trial"
     )
     parser.add_argument(
         "--loaders", nargs="+", choices=("local", "ray"), default=["local", "ray"],
@@ -98,15 +99,15 @@ def _check(args: argparse.Namespace) -> None:
         raise SdiwmError("--side must be 8 or more, --demand-fps and --seconds above 0")
     if args.folder is not None and not args.folder.is_dir():
         raise SdiwmError(f"--folder {args.folder} is no folder; make it or name another")
-    if "ray" in args.loaders:
-        from sdiwm_model.data.ray_session import import_ray
-
-        import_ray()
     where = args.folder or Path(tempfile.gettempdir())
     room = shutil.disk_usage(where).free
     frames = max(args.clips * FRAMES * 1.1, args.videos * VIDEO_SECONDS * 30)
     if room < 1.2 * frames * args.side**2 * 3:
         raise SdiwmError(f"{where} has {room / 1e9:.1f} GB left; name another --folder")
+    if "ray" in args.loaders:
+        from sdiwm_model.data.ray_session import import_ray
+
+        import_ray()
 
 
 def _store_bytes() -> int:
@@ -195,6 +196,8 @@ def _loader(args: argparse.Namespace, trial: Trial, few: Path) -> dict[str, Any]
         curve.append({"demand_fps": wanted, "wait_fraction": found["wait_fraction"]})
         if factor == 1:
             block["warm"] = _against(args.demand_fps, fast, found)
+        if factor >= 1 and found["wait_fraction"] > HOPELESS:
+            break
     block["wait_curve"] = curve
     block["memory"] = _memory(tenth, fast)
     return block | block["warm"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sdiwm_model.errors import SdiwmError
@@ -39,3 +41,21 @@ def ensure_ray(object_store_bytes: int = OBJECT_STORE_BYTES) -> Any:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
+
+
+@contextmanager
+def cluster_for_processes(object_store_bytes: int = OBJECT_STORE_BYTES) -> Iterator[None]:
+    """Keep one Ray for all processes started meanwhile; end it if it was not there before."""
+    ray = import_ray()
+    before, address = ray.is_initialized(), os.environ.get("RAY_ADDRESS")
+    ensure_ray(object_store_bytes)
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    try:
+        yield
+    finally:
+        if address is None:
+            del os.environ["RAY_ADDRESS"]
+        else:
+            os.environ["RAY_ADDRESS"] = address
+        if not before:
+            ray.shutdown()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from sdiwm_model.data.importers.video_settings import VideoSettings
@@ -19,6 +20,7 @@ from sdiwm_model.data.stream_samples import drop_from_cache
 from sdiwm_model.errors import SdiwmError
 
 KINDS = ("local", "ray")
+POLL_SECONDS = 1.0  # how soon it is noticed that a measuring process is gone
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,14 @@ def in_processes(
         process.start()
     found: dict[int, dict[str, float]] = {}
     try:
-        for _ in processes:
-            index, answer = answers.get()
+        while len(found) < len(processes):
+            died = [each.exitcode for each in processes if each.exitcode]
+            try:
+                index, answer = answers.get(timeout=POLL_SECONDS)
+            except Empty:
+                if died:
+                    raise SdiwmError(f"a measuring process died, status {died[0]}") from None
+                continue
             if isinstance(answer, str):
                 raise SdiwmError(f"a measuring process failed: {answer}")
             found[index] = answer
