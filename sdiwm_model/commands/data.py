@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--contact-sheet", type=Path, metavar="FILE",
         help="draw pictures of some episodes and the histograms as a PNG; for one folder",
     )  # fmt: skip
-    read = "read every byte and episode; say which file is damaged"
+    read = "read every byte and episode; name every damaged file, and what is hurt in it"
     verify = actions.add_parser("verify", help=read, description=read)
     for action in (info, verify):
-        action.add_argument("folder", nargs="+", type=Path, help="folder that `collect` wrote")
+        action.add_argument("folder", nargs="+", type=Path, help="folder of episodes")
     turned = "turn recordings of other programs into a folder of episodes that `train` reads"
     imported = actions.add_parser("import", help=turned, description=turned)
     imported.add_argument("source", nargs="+", type=Path, help="recording, e.g. a bag's folder")
