@@ -59,6 +59,7 @@ class RayClipLoader:
         self._reader = ClipReader(folders, frames)
         self.spec = self._reader.spec
         self.clips = self._reader.clips
+        self.short = self._reader.short
         self.batch = batch
         self.rank = rank
         self._order = GlobalOrder(self.clips, seed, self._reader.fingerprint)

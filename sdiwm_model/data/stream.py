@@ -38,12 +38,14 @@ class ClipBatch:
 class ClipLoader(Protocol):
     """Yields batches for ever; the consumer counts its own steps.
 
-    spec: shapes of one time step; clips: how many an epoch has. Raises SdiwmError, while
+    spec: shapes of one time step; clips: how many an epoch has; short: episodes that are shorter
+    than a clip, which no batch shows. Raises SdiwmError, while
     iterating, naming a shard that cannot be read: no clip is ever left out in silence.
     """
 
     spec: EpisodeSpec
     clips: int
+    short: int
 
     def __iter__(self) -> Iterator[ClipBatch]:
         """Yield from the current state on; a new iterator ends the one before it."""

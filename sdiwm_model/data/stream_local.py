@@ -58,6 +58,7 @@ class LocalClipLoader:
         self._reader = ClipReader(folders, frames)
         self.spec = self._reader.spec
         self.clips = self._reader.clips
+        self.short = self._reader.short
         self.batch = batch
         self.rank = rank
         self._threads = threads

@@ -230,7 +230,11 @@ def test_nonsense_is_refused_before_any_reading(folder):
         loader(folder, batch=0)
     with pytest.raises(SdiwmError, match="rank 2 of 2 does not exist"):
         Rank(2, 2)
-    assert ClipReader(folder, 4).short == 1
+
+
+def test_episodes_below_a_clip_are_counted(folder):
+    source = loader(folder)
+    assert (source.clips, source.short) == (CLIPS, 1)
 
 
 def copy_of(folder, target):
