@@ -12,9 +12,19 @@ from sdiwm_model.training.config import configure
 from sdiwm_model.training.run import train
 from sdiwm_model.training.stages import VisionStage
 
-SETTINGS = ["size=miniature", "size.channels=[8,8]", "vision_batch=16", "language_steps=0",
-            "vision_steps=1", "world_steps=1",
-            "world_batch=8", "horizon=4", "long_horizon=8", "size.prior=0", "prior_plans=0"]  # fmt: skip
+SETTINGS = [
+    "size=miniature",
+    "size.channels=[8,8]",
+    "size.prior=0",
+    "prior_plans=0",
+    "language_steps=0",
+    "vision_steps=1",
+    "vision_batch=16",
+    "world_steps=1",
+    "world_batch=8",
+    "horizon=4",
+    "long_horizon=8",
+]
 
 
 @pytest.fixture(scope="module")
