@@ -63,7 +63,7 @@ class PruneSettings:
     ratio: float = 0.5
     rounds: int = 2
     vision_updates: int = 500
-    world_updates: int = 1500
+    world_updates: int = 3000
     vision_learning_rate: float = 1e-3
     world_learning_rate: float = 1e-3
     prior_plans: int = 2000
