@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 SETTINGS = [
     "size=miniature_teacher", "size.patch=16", "every=1",
     "predictor_width=32", "predictor_depth=1", "predictor_heads=2",
-    "frames=4", "updates=4", "effective_batch=8", "micro_batch=2", "save_every=2",
+    "frames=4", "momentum=0.2", "updates=4", "effective_batch=8", "micro_batch=2", "save_every=2",
 ]  # fmt: skip
 
 
@@ -65,17 +64,12 @@ def pretrain(data, out, *more):
     return main(["pretrain", "--data", str(data), "--out", str(out), "--set", *SETTINGS, *more])
 
 
-def test_workers_on_two_nodes_train_and_go_on_as_one_process_does(data, two_nodes, tmp_path):
+def test_workers_on_two_nodes_train_as_one_process_does(data, two_nodes, tmp_path):
     assert pretrain(data, tmp_path / "ray", "--ray-workers", "2") == 0
     assert pretrain(data, tmp_path / "alone") == 0
     assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
     state = json.loads((tmp_path / "ray/checkpoints/update-00000004/state.json").read_text())
     assert state["ranks"] == 2
-    stopped = tmp_path / "stopped"
-    shutil.copytree(tmp_path / "ray/checkpoints/update-00000002",
-                    stopped / "checkpoints/update-00000002")  # fmt: skip
-    assert pretrain(data, stopped, "--ray-workers", "2") == 0
-    assert losses(stopped) == losses(tmp_path / "ray")[2:]
 
 
 def test_more_workers_than_the_cluster_has_are_refused(data, two_nodes, tmp_path, capsys):
