@@ -33,6 +33,7 @@ def ensure_ray(object_store_bytes: int = OBJECT_STORE_BYTES) -> Any:
     if not ray.is_initialized():
         remote = bool(os.environ.get("RAY_ADDRESS"))
         local = {
+            "address": "local",  # not whatever other Ray happens to run on this machine
             "object_store_memory": object_store_bytes,
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": False,
