@@ -54,6 +54,8 @@ def convert(
         SdiwmError: a source does not exist or is of no known format, the settings are wrong, the
             sources are unlike each other, or there is no episode.
     """
+    if twice := [source for source in sources if sources.count(source) > 1]:
+        raise SdiwmError(f"{twice[0]} is named twice; name each source once")
     formats = [find_format(source, name) for source in sources]
     if isinstance(formats[0], BulkFormat) and len(set(formats)) == 1:
         return formats[0].ingest(sources, options, out, command)

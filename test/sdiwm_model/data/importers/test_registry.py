@@ -123,6 +123,26 @@ def test_what_exists_is_never_written_over(folder, sdiwm, tmp_path):
     assert "out.h5 exists; an export is never written over" in said
 
 
+def test_a_source_that_is_named_twice_is_refused(register, sdiwm, tmp_path):
+    register(grey="FORMAT")
+    source, out = tmp_path / "a.grey", tmp_path / "out"
+    source.write_text("5")
+    status, said = sdiwm("data", "import", source, source, "--out", out)
+    assert (status, out.exists()) == (2, False)
+    assert "a.grey is named twice" in said
+
+
+def test_sources_of_other_shapes_or_facts_are_refused_before_any_work(register, sdiwm, tmp_path):
+    register(grey="FORMAT")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.grey").write_text("5")
+    out = tmp_path / "out"
+    sources = (tmp_path / "a.grey", tmp_path / "b.grey")
+    status, said = sdiwm("data", "import", *sources, "--out", out)
+    assert (status, out.exists()) == (2, False)
+    assert "b.grey has another 'name' than" in said
+
+
 def test_what_is_only_read_says_so(folder, sdiwm, tmp_path):
     shards = folder()
     for name in ("rosbag", "video"):
