@@ -40,6 +40,7 @@ def two_nodes():
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    ray.shutdown()  # what other tests may have left
     small = {"object_store_memory": 80_000_000, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
     for _ in range(2):
@@ -66,6 +67,7 @@ def pretrain(data, out, *more):
 
 def test_workers_on_two_nodes_train_as_one_process_does(data, two_nodes, tmp_path):
     assert pretrain(data, tmp_path / "ray", "--ray-workers", "2") == 0
+    assert sum(node["Alive"] for node in two_nodes.nodes()) == 3
     assert pretrain(data, tmp_path / "alone") == 0
     assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
     state = json.loads((tmp_path / "ray/checkpoints/update-00000004/state.json").read_text())
