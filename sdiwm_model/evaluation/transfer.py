@@ -21,6 +21,7 @@ from sdiwm_model.training.batches import Experience, all_with_history, encode_fr
 from sdiwm_model.world_model import WorldModel
 
 STARTS = 4
+STATISTICS_EPISODES = 100
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Judgement:
     """Episodes that models of one task are judged on.
 
     training  episodes whose latents' statistics whiten
-    heldout   episodes to be judged on, and the goal of each, (episodes,)
+    heldout   episodes to be judged on, all cut to the shortest; goals: that of each, (episodes,)
     groups    what the numbers of the state are, as data manifests have it
     steps     T
     unit      of the data's costs that one of the model's is
@@ -43,7 +44,7 @@ class Judgement:
 
     @staticmethod
     def read(training: ShardReader, heldout: ShardReader, steps: int) -> Judgement:
-        """Load both; longer episodes are cut to the shortest one.
+        """Load the held-out episodes, and `STATISTICS_EPISODES` spread evenly over the others.
 
         Raises:
             SdiwmError: the goal is told by a picture, for which there is no code.
@@ -54,12 +55,14 @@ class Judgement:
                 f"task '{task['name']}' tells its goal by a picture: transfer is measured on tasks "
                 "whose goals have names"
             )
-        episodes = [list(each.episodes()) for each in (training, heldout)]
         unit, lags = task["cost_unit"], task["camera_lags"]
+        last, count = len(training) - 1, min(len(training), STATISTICS_EPISODES)
+        some = [training.read(i) for i in torch.linspace(0, last, count).round().int().tolist()]
+        judged = list(heldout.episodes())
         return Judgement(
-            training=Experience.from_episodes(episodes[0], unit, lags),
-            heldout=Experience.from_episodes(episodes[1], unit, lags),
-            goals=torch.tensor([episode.goal for episode in episodes[1]]),
+            training=Experience.from_episodes(some, unit, lags),
+            heldout=Experience.from_episodes(judged, unit, lags),
+            goals=torch.tensor([episode.goal for episode in judged]),
             groups=task["state_groups"],
             steps=steps,
             unit=unit,

