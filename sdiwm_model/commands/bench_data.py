@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HELP = "ingest of video, and the loaders against what training demands: warm, cold, memory"
 FRAMES, BATCH, RANKS = 16, 8, 2
 DEMANDS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of --demand-fps, for the curve
+SETTLE_SECONDS = 3.0  # at the demand, before waits count: starting is first_batch_s
 HOPELESS = 0.5  # where the curve ends: beyond, waits only grow
 VIDEO_SECONDS = 10.0
 SUBSAMPLED_FPS = 4.0
@@ -22,8 +23,9 @@ NOTES = {
     "written raw; subsampled: the same kept at 4 frames/s, decode_fps counts all frames",
     "read_fps": "frames a second from the opening of the loader on, nothing done with them; cold: "
     "one epoch with the shards dropped from the page cache (a hypervisor may still hold them)",
-    "wait_fraction": "share of the time after the first batch in which the worst of two ranks "
-    "waits for data, at demand_fps of both together; the training step is slept",
+    "wait_fraction": "share of the time in which the worst of two ranks waits for data, at "
+    "demand_fps of both together; the training step is slept; warm: after 3 s at that demand, "
+    "cold: from the second batch of an epoch on",
     "headroom": "read_fps over demand_fps",
     "disk_fps": "what one reader gets from the disk going straight through the shards, cold",
     "first_batch_s": "from opening the loader; a Ray cluster runs already",
@@ -192,7 +194,8 @@ def _loader(args: argparse.Namespace, trial: Trial, few: Path) -> dict[str, Any]
     curve = []
     for factor in DEMANDS:
         wanted = factor * args.demand_fps
-        found = measure(replace(demanded, demand_fps=wanted, seconds=args.seconds))
+        steady = replace(demanded, seconds=args.seconds, settle=SETTLE_SECONDS)
+        found = measure(replace(steady, demand_fps=wanted))
         curve.append({"demand_fps": wanted, "wait_fraction": found["wait_fraction"]})
         if factor == 1:
             block["warm"] = _against(args.demand_fps, fast, found)

@@ -9,6 +9,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -28,7 +29,7 @@ class Trial:
     """One measurement of a loader.
 
     kind: of KINDS; demand_fps: frames a second that all ranks together would train on, 0 takes
-    what comes; seconds: how long, 0 for one epoch.
+    what comes; seconds: how long, 0 for one epoch; settle: seconds at the same demand before.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Trial:
     ranks: int = 1
     demand_fps: float = 0.0
     seconds: float = 0.0
+    settle: float = 0.0
     seed: int = 0
     object_store_bytes: int = 1_000_000_000
 
@@ -45,7 +47,7 @@ class Trial:
 def measure(trial: Trial) -> dict[str, float]:
     """Return first_batch_s, read_fps, wait_fraction and rss_peak_mb of a trial.
 
-    first_batch_s, wait_fraction (of the time after the first batch) and rss_peak_mb are those of
+    first_batch_s, wait_fraction (of the time after settling) and rss_peak_mb are those of
     the worst rank; read_fps, frames a second from the opening of the loader on, of all ranks.
     """
     context = multiprocessing.get_context("spawn")
@@ -148,31 +150,32 @@ def _rank(trial: Trial, rank: Rank, barrier: Any) -> dict[str, float]:
     next(batches)
     first = time.perf_counter() - began
     barrier.wait()
-    taken, waited, spent = _train(trial, rank, batches, loader.clips)
+    settling = _train(trial, rank, batches, trial.settle)[0] if trial.settle else 0
+    epoch = max(1, loader.clips // (trial.batch * rank.world) - 1)
+    taken, waited, spent = _train(trial, rank, batches, trial.seconds or inf, epoch)
     elapsed = time.perf_counter() - began
     loader.close()
     size = trial.batch * trial.frames
     return {
-        "read_fps": (taken + 1) * size / elapsed,
+        "read_fps": (1 + settling + taken) * size / elapsed,
         "wait_fraction": waited / spent if spent else 0.0,
         "first_batch_s": first,
     }
 
 
 def _train(
-    trial: Trial, rank: Rank, batches: Iterator[ClipBatch], clips: int
+    trial: Trial, rank: Rank, batches: Iterator[ClipBatch], seconds: float, epoch: int = 0
 ) -> tuple[int, float, float]:
-    """Batches taken after the first, seconds waited for them, seconds in all.
+    """Batches taken in ``seconds``, or in ``epoch`` where they are infinite; s waited; s in all.
 
     In place of a training step we sleep as long as it would take at the demand: as on a machine
     whose accelerator computes, the processor is free meanwhile.
     """
     share = trial.demand_fps / rank.world
     step = trial.batch * trial.frames / share if share else 0.0
-    epoch = max(1, clips // (trial.batch * rank.world) - 1)
     taken, waited = 0, 0.0
     start = time.perf_counter()
-    while taken < epoch if not trial.seconds else time.perf_counter() - start < trial.seconds:
+    while taken < epoch if seconds == inf else time.perf_counter() - start < seconds:
         if step:
             time.sleep(step)
         asked = time.perf_counter()

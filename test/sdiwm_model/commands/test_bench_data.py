@@ -21,6 +21,7 @@ from sdiwm_model.errors import SdiwmError
 def test_every_key_is_measured_and_the_disk_is_left_as_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench_data, "VIDEO_SECONDS", 0.5)
     monkeypatch.setattr(bench_data, "DEMANDS", (0.5, 1))
+    monkeypatch.setattr(bench_data, "SETTLE_SECONDS", 0.1)
     work, report = tmp_path / "work", tmp_path / "data.json"
     work.mkdir()
     command = ["bench", "data", "--folder", str(work), "--json", str(report), "--side", "16"]
@@ -68,7 +69,7 @@ class Alone:
 
 def test_waits_are_the_share_of_the_time_that_the_loader_is_late(monkeypatch):
     monkeypatch.setattr(stream_speed, "open_loader", lambda trial, rank: SlowLoader())
-    trial = Trial("local", None, frames=4, batch=1, demand_fps=4 / 0.06, seconds=0.8)
+    trial = Trial("local", None, frames=4, batch=1, demand_fps=4 / 0.06, seconds=0.8, settle=0.2)
     figures = stream_speed._rank(trial, Rank(), Alone())
     assert figures["wait_fraction"] == pytest.approx(0.25, abs=0.1)  # 20 ms of 60 + 20
     as_fast_as_it_goes = stream_speed._rank(Trial("local", None, 4, 1), Rank(), Alone())
