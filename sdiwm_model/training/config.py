@@ -53,9 +53,9 @@ class Distillation:
     """What a teacher adds to a run, see `compression.distil`; the file has units and meanings."""
 
     features_weight: float = 0.0
-    latents_weight: float = 1.0
-    rollouts_weight: float = 1.0
-    ranking_weight: float = 0.3
+    latents_weight: float = 0.05
+    rollouts_weight: float = 0.05
+    ranking_weight: float = 0.02
     prior_weight: float = 1.0
     batch: int = 64
     plans: int = 1000

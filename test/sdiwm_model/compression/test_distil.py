@@ -64,10 +64,12 @@ def teachers(small_data, tmp_path_factory):
 
 @pytest.fixture
 def settings(miniature):
-    """Of a student with a prior, and of a teacher that is asked little."""
+    """Of a student with a prior, and of a teacher that is asked little and weighs much."""
+    weights = {f"{name}_weight": 1.0 for name in ("features", "latents", "rollouts")}
     asked = Distillation(
-        features_weight=1, plans=20, iterations=2, searched=16, ranked=8, sets=4, batch=8
-    )
+        **weights, ranking_weight=0.3, plans=20, iterations=2, searched=16, ranked=8, sets=4,
+        batch=8,
+    )  # fmt: skip
     sizes = {"prior": 16, "plan_horizon": 6}
     planner = replace(miniature.planner, horizon=5)
     return replace(miniature, distillation=asked, size_changes=sizes, planner=planner)
