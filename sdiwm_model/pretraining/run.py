@@ -62,7 +62,14 @@ def pretrain_encoder(
         return LatentPrediction(size, objective, config.frames, config.every, config.updates)
 
     def open_loader(rank: int, ranks: int, clips: int) -> ClipLoader:
-        return LocalClipLoader(list(folders), config.span, clips, seed, Rank(rank, ranks))
+        loader = LocalClipLoader(list(folders), config.span, clips, seed, Rank(rank, ranks))
+        if rank == 0 and loader.short:
+            print(
+                f"{loader.short} of {len(reader)} episodes have fewer than {config.span} pictures "
+                "and give no clip",
+                file=sys.stderr,
+            )
+        return loader
 
     make()  # refuses what contradicts itself, before anything is written
     shards = [shard["sha256"] for m in reader.manifests for shard in m["shards"]]
