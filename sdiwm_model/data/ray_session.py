@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,10 +40,22 @@ def ensure_ray(object_store_bytes: int = OBJECT_STORE_BYTES) -> Any:
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": False,
         }
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if remote else local))
+        with own_ending():
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **({} if remote else local))
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
+
+
+@contextmanager
+def own_ending() -> Iterator[None]:
+    """Keep what this process does when it is asked to end: Ray puts something else in its place."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

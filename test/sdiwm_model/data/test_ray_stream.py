@@ -2,11 +2,13 @@
 
 from itertools import islice
 
+import signal
 import numpy as np
 import pytest
 
 from sdiwm_model.data import ray_stream
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
+from sdiwm_model.data.ray_session import ensure_ray
 from sdiwm_model.data.ray_stream import RayClipLoader
 from sdiwm_model.data.shards import ShardWriter
 from sdiwm_model.data.stream import ClipLoader
@@ -93,3 +95,10 @@ def test_a_damaged_shard_is_named_as_the_local_loader_names_it(folder, tmp_path)
 def test_a_batch_that_the_object_store_cannot_hold_is_refused(folder):
     with pytest.raises(SdiwmError, match="must fit into Ray's object store"):
         through_ray(folder, batch=100_000)
+
+
+def test_ray_does_not_change_what_a_signal_to_end_does():
+    before = signal.getsignal(signal.SIGTERM)
+    ray = ensure_ray(STORE)
+    assert ray.is_initialized()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -10,6 +10,7 @@ import yaml
 
 from sdiwm_model.cli import main
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
+from sdiwm_model.data.ray_session import own_ending
 from sdiwm_model.data.shards import ShardWriter
 from sdiwm_model.pretraining.metrics import LINES
 from sdiwm_model.pretraining.settings import configure
@@ -42,9 +43,10 @@ def two_nodes():
 
     ray.shutdown()  # what other tests may have left
     small = {"object_store_memory": 80_000_000, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    with own_ending():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
     cluster.wait_for_nodes()
     before = os.environ.get("RAY_ADDRESS")
     os.environ["RAY_ADDRESS"] = cluster.address
