@@ -127,6 +127,33 @@ class NearTarget:
         return np.clip(self._bursts.replace(action, rng), -1, 1).astype(np.float32)
 
 
+class Demonstration:
+    """The expert without noise, after `LEAD_IN` model steps that bring the robot off its way.
+
+    What a policy imitates must be clean, and begin where a policy's own errors lead: anywhere, on
+    the way to another target, or close to one. From step `LEAD_IN` on every action is one to imitate,
+    for the goal that the episode's instruction names; what led in is the history that it was chosen
+    in.
+    """
+
+    LEAD_IN = 12
+
+    def begin(self, task: Task, rng: np.random.Generator) -> None:
+        if rng.random() < 0.4:
+            task.start_near(int(rng.integers(len(task.goals))), rng)
+        self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.97))
+        self._amplitude = rng.uniform(0.0, 1.2)
+        self._pull, self._goal = rng.uniform(0.0, 1.2), int(rng.integers(len(task.goals)))
+        self._steps = 0
+
+    def act(self, task: Task, rng: np.random.Generator) -> Array:
+        self._steps += 1
+        if self._steps > self.LEAD_IN:
+            return task.expert_action()
+        pull = self._pull * task.expert_action(self._goal)
+        return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
+
+
 class Planned:
     """A model's own planner with a little noise: the states that its mistakes lead to.
 

@@ -11,7 +11,7 @@ import numpy as np
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import Runtime
-from sdiwm_sim.behaviours import Behaviour, NearTarget, NoisyScripted, Planned, Random
+from sdiwm_sim.behaviours import Behaviour, Demonstration, NearTarget, NoisyScripted, Planned, Random
 from sdiwm_sim.task import Task
 
 EPISODES_PER_SEED = 1_000_000
@@ -28,6 +28,7 @@ def make_behaviours(runtime: Runtime | None = None) -> dict[str, Callable[[], Be
         "scripted": NoisyScripted,
         "wrong_target": lambda: NoisyScripted(wrong_target=True),
         "near_target": NearTarget,
+        "demonstration": Demonstration,
     }
     if runtime is not None:
         planned = Planned(runtime)

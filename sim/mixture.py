@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdiwm_model.errors import SdiwmError
 
-NAMES = ("random", "scripted", "wrong_target", "near_target", "planner")
+NAMES = ("random", "scripted", "wrong_target", "near_target", "demonstration", "planner")
 DEFAULT = "random=0.25,scripted=0.3,wrong_target=0.2,near_target=0.25"
 
 

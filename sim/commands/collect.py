@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the layouts")
     parser.add_argument(
         "--mixture", default=DEFAULT, metavar="NAME=SHARE,...",
-        help="share of each behaviour: random, scripted, wrong_target, near_target, planner",
+        help="share of each behaviour: random, scripted, wrong_target, near_target, demonstration, "
+        "planner",
     )  # fmt: skip
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="what `planner` plans with")
     parser.add_argument("--backend", default="native", help="it runs on: torch, onnx or native")
