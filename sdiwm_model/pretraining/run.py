@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from sdiwm_model.pretraining.sharding import whole_weights
 from sdiwm_model.pretraining.tokens import token_maker
 from sdiwm_model.report import commit
 from sdiwm_model.sizes import ModelSize
+
+if TYPE_CHECKING:
+    from sdiwm_model.data.ray_stream import RayClipLoader
 
 SETTINGS = "config.yaml"
 IMAGE = "image."  # of the encoder's weights inside what makes tokens of its features
@@ -62,7 +65,9 @@ def pretrain_encoder(
         return LatentPrediction(size, objective, config.frames, config.every, config.updates)
 
     def open_loader(rank: int, ranks: int, clips: int) -> ClipLoader:
-        loader = LocalClipLoader(list(folders), config.span, clips, seed, Rank(rank, ranks))
+        loader = _loader_of(config.loader)(
+            list(folders), config.span, clips, seed, Rank(rank, ranks)
+        )
         if rank == 0 and loader.short:
             print(
                 f"{loader.short} of {len(reader)} episodes have fewer than {config.span} pictures "
@@ -98,6 +103,15 @@ def pretrain_encoder(
         image = {k.removeprefix(IMAGE): v for k, v in weights.items()}
         save_encoder(out, image, size, provenance)
     return rank
+
+
+def _loader_of(kind: str) -> type[LocalClipLoader] | type[RayClipLoader]:
+    """Who reads the clips: threads of each rank, or the workers of a Ray cluster."""
+    if kind == "local":
+        return LocalClipLoader
+    from sdiwm_model.data.ray_stream import RayClipLoader
+
+    return RayClipLoader
 
 
 @torch.inference_mode()

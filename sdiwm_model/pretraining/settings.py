@@ -20,6 +20,7 @@ from sdiwm_model.training.checks import changed_size
 from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
 
 DEFAULT = "config/pretraining/default.yaml"
+LOADERS = ("local", "ray")
 MOST_LEFT = 0.1  # share of the target's first weights at the end: it is what is kept
 RANGES: dict[str, tuple[float, float]] = {
     "past": (0, 1),
@@ -65,10 +66,15 @@ class PretrainingConfig(ObjectiveSettings, LoopSettings):
     size_changes: dict[str, Any] = field(default_factory=dict)
     frames: int = 8
     every: int = 1
+    loader: str = LOADERS[0]
 
     def __post_init__(self) -> None:
         ObjectiveSettings.__post_init__(self)
         LoopSettings.__post_init__(self)
+        if self.loader not in LOADERS:
+            raise SdiwmError(
+                f"pre-training setting 'loader' is '{self.loader}': use {' or '.join(LOADERS)}"
+            )
         for name, least in (("frames", 2), ("every", 1)):
             if getattr(self, name) < least:
                 raise SdiwmError(

@@ -67,13 +67,25 @@ def pretrain(data, out, *more):
     return main(["pretrain", "--data", str(data), "--out", str(out), "--set", *SETTINGS, *more])
 
 
-def test_workers_on_two_nodes_train_as_one_process_does(data, two_nodes, tmp_path):
+@pytest.fixture(scope="module")
+def alone(data, tmp_path_factory):
+    """The losses of one process whose own threads read."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert pretrain(data, out) == 0
+    return losses(out)
+
+
+def test_workers_on_two_nodes_train_as_one_process_does(data, alone, two_nodes, tmp_path):
     assert pretrain(data, tmp_path / "ray", "--ray-workers", "2") == 0
     assert sum(node["Alive"] for node in two_nodes.nodes()) == 3
-    assert pretrain(data, tmp_path / "alone") == 0
-    assert losses(tmp_path / "ray") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
+    assert losses(tmp_path / "ray") == pytest.approx(alone, rel=1e-5)
     state = json.loads((tmp_path / "ray/checkpoints/update-00000004/state.json").read_text())
     assert state["ranks"] == 2
+
+
+def test_clips_read_by_the_nodes_give_the_same_losses(data, alone, two_nodes, tmp_path):
+    assert pretrain(data, tmp_path / "read", "loader=ray") == 0
+    assert losses(tmp_path / "read") == alone
 
 
 def test_more_workers_than_the_cluster_has_are_refused(data, two_nodes, tmp_path, capsys):
