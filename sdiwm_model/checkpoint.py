@@ -88,6 +88,8 @@ def read_manifest(folder: Path | str, check_files: bool = True) -> Manifest:
     folder = Path(folder)
     if not folder.is_dir():
         raise SdiwmError(f"no model bundle at {folder}: give a folder that holds {MANIFEST}")
+    if (folder / "wam.json").is_file():
+        raise SdiwmError(f"{folder} holds a world-action model: give the bundle that it lies in")
     content = read_json_object(folder / MANIFEST, REMEDY)
     version = content.pop("format_version", None)
     again = "export the model again with this release"

@@ -1,0 +1,161 @@
+"""Flow matching of two modalities: what is learned, and how a chunk is sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sdiwm_model.wam.model import Context, Noisy, WorldActionModel
+from sdiwm_model.wam.protocols import StepPair
+from sdiwm_model.wam.schedule import passes
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How often training sees each case, as shares of the chunks.
+
+    blind_action   actions that see no future: mode "policy"
+    blind_video    futures that see no actions: video passes of mode "inverse"
+    prefix         chunks that begin with actions already committed, up to half of them
+    clean_video    actions that see the future as it will be: mode "inverse"
+    noise_video    actions that see a future of pure noise: mode "prefill"
+    """
+
+    blind_action: float = 0.25
+    blind_video: float = 0.25
+    prefix: float = 0.5
+    clean_video: float = 0.15
+    noise_video: float = 0.15
+
+
+@dataclass(frozen=True)
+class NoisyPair:
+    """Both modalities of B chunks as training shows them, and the velocities to learn.
+
+    committed (B, H): actions of the prefix, which are given and not learned.
+    """
+
+    video: Noisy
+    action: Noisy
+    video_velocity: Tensor
+    action_velocity: Tensor
+    committed: Tensor
+
+
+@dataclass(frozen=True)
+class FlowLoss:
+    """Mean square errors of the velocities, each a scalar."""
+
+    video: Tensor
+    action: Tensor
+
+
+def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Generator) -> NoisyPair:
+    """Noise and times for the data: video (B, N, PATCH) tokens, action (B, H, A).
+
+    x_t = (1 - t) noise + t data, whose velocity is data - noise (rectified flow, Liu et al. 2022,
+    eq. 1). The times of the two are independent (UWM, Zhu et al. 2025); a committed prefix has
+    t = 1 (training-time real-time chunking, Black et al. 2025).
+    """
+    B, H, _ = action.shape
+
+    def chance(share: float) -> Tensor:
+        return torch.rand(B, generator=generator) < share
+
+    def uniform() -> Tensor:
+        return torch.rand(B, 1, generator=generator)
+
+    t_video, t_action = uniform(), uniform()
+    case = uniform()
+    t_video = torch.where(case < draw.clean_video, torch.ones(1), t_video)
+    noisy_end = draw.clean_video + draw.noise_video
+    t_video = torch.where((case >= draw.clean_video) & (case < noisy_end), torch.zeros(1), t_video)
+    length = torch.randint(1, H // 2 + 1, (B,), generator=generator) * chance(draw.prefix)
+    committed = torch.arange(H) < length[:, None]
+    noise = [torch.randn(x.shape, generator=generator) for x in (video, action)]
+    t_each = torch.where(committed, torch.ones(1), t_action)
+    sees_video, sees_action = ~chance(draw.blind_action), ~chance(draw.blind_video)
+    return NoisyPair(
+        Noisy(_between(noise[0], video, t_video), t_video, sees=sees_action),
+        Noisy(_between(noise[1], action, t_each), t_each, sees=sees_video),
+        video - noise[0],
+        action - noise[1],
+        committed,
+    )
+
+
+def flow_loss(
+    model: WorldActionModel,
+    context: Context,
+    c: Tensor,
+    pair: NoisyPair,
+    action_weight: Tensor | None = None,
+) -> FlowLoss:
+    """Errors of both velocities; clean futures and committed actions are not learned.
+
+    Args:
+        action_weight: (B, H) how much each action counts, 0 for those that padding made up.
+    """
+    found = model.denoise(context, c, pair.video, pair.action)
+    assert found.video is not None and found.action is not None
+    learned = (pair.video.t < 1.0).float().unsqueeze(-1)
+    video = _mean(found.video, pair.video_velocity, learned)
+    weight = (~pair.committed).float() if action_weight is None else action_weight * ~pair.committed
+    return FlowLoss(video, _mean(found.action, pair.action_velocity, weight.unsqueeze(-1)))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """actions (B, H, A); the future's tokens (B, N, PATCH), as far as the steps went."""
+
+    actions: Tensor
+    video: Tensor
+
+
+def sample(
+    model: WorldActionModel,
+    context: Context,
+    c: Tensor,
+    noise: tuple[Tensor, Tensor],
+    steps: StepPair,
+    prefix: Tensor | None = None,
+) -> Sample:
+    """Denoise B chunks by Euler steps along `schedule.passes`.
+
+    Args:
+        noise: of the future's tokens (B, N, PATCH) and of the actions (B, H, A).
+        prefix: actions already committed, (B, k, A), which the result begins with.
+    """
+    video, action = noise
+    given = 0 if prefix is None else prefix.shape[1]
+    if prefix is not None:
+        action = torch.cat([prefix, action[:, given:]], dim=1)
+    free = (torch.arange(action.shape[1], device=action.device) >= given).to(action.dtype)
+    read = None
+    for run in passes(steps):
+        seen, acted = None, None
+        if run.video_time is not None:
+            seen = Noisy(video, torch.full((len(video), 1), run.video_time))
+        if run.action_time is not None:
+            t = torch.where(free > 0, run.action_time, 1.0).expand(len(action), -1)
+            acted = Noisy(action, t)
+        found = model.denoise(context, c, seen, acted, read)
+        read = found.read or None
+        if found.video is not None:
+            video = video + run.video_step * found.video
+        if found.action is not None:
+            action = action + run.action_step * free[:, None] * found.action
+    return Sample(action, video)
+
+
+def _between(noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
+    t = t.unsqueeze(-1)
+    return (1.0 - t) * noise + t * data
+
+
+def _mean(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    error = functional.mse_loss(found, wanted, reduction="none") * weight
+    return error.sum() / weight.expand_as(error).sum().clamp(min=1.0)
