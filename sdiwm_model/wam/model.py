@@ -228,7 +228,8 @@ class WorldActionModel(nn.Module):
 def _window(x: Tensor, ends: Tensor, window: int) -> Tensor:
     """x (B, T, heads, n, d) -> each end's window, newest first, (B, S, heads, window * n, d)."""
     index = (ends[:, None] - torch.arange(window, device=ends.device)).clamp(min=0)
-    return x[:, index].transpose(2, 3).flatten(3, 4)
+    found = x.index_select(1, index.flatten()).unflatten(1, index.shape)
+    return found.transpose(2, 3).flatten(3, 4)
 
 
 def _span(noisy: Noisy) -> Tensor:

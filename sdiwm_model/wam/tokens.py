@@ -20,11 +20,11 @@ class PerToken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., tokens, inward) -> (..., tokens, outward)."""
-        return (x.unsqueeze(-2) @ self.weight).squeeze(-2) + self.bias
+        return torch.einsum("...ni,nio->...no", x, self.weight) + self.bias
 
     def some(self, x: Tensor, kept: Tensor) -> Tensor:
         """Those tokens alone whose numbers ``kept`` (B, n) holds: (B, n, inward) -> outward."""
-        return (x.unsqueeze(-2) @ self.weight[kept]).squeeze(-2) + self.bias[kept]
+        return torch.einsum("bni,bnio->bno", x, self.weight[kept]) + self.bias[kept]
 
 
 class ObservationTokens(nn.Module):
