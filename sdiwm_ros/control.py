@@ -22,7 +22,14 @@ from zlib import crc32
 import numpy as np
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.planning.protocols import Planner, fit_horizon, shift_plan
+from sdiwm_model.planning.protocols import (
+    Plan,
+    Planner,
+    Sighting,
+    TimedPlanner,
+    fit_horizon,
+    shift_plan,
+)
 from sdiwm_ros.clock import FUTURE, ClockWatch
 from sdiwm_ros.latency import LatencyCompensation, Start
 from sdiwm_ros.realtime import LatestSlot, Samples
@@ -113,6 +120,7 @@ class PlanningLoop:
         stand_in: bool = True,
     ) -> None:
         self._planner, self._timing = planner, timing
+        self._timed = planner if isinstance(planner, TimedPlanner) else None
         self._latents, self._plans = latents, plans
         self._clock, self._watch = clock, watch
         self._compensation, self._chip, self._stand_in = compensation, chip, stand_in
@@ -121,6 +129,7 @@ class PlanningLoop:
         self._newest: Latent | None = None
         self._before_ns = 0
         self.plan_ms = Samples(RECORDED_PLANS)
+        self.chunk_ms = Samples()
         self.overruns = 0
         self.refused_plans = 0
 
@@ -199,11 +208,13 @@ class PlanningLoop:
             start = Start(latent.z, latent.stamp_ns)
             if self._compensation is not None:
                 start = self._compensation.start(latent, c)
-            plan = self._planner.plan(start.z, c, self._warm_start(start.at_ns, goal))
+            plan = self._plan_from(latent, start, c, goal)
         except SdiwmError as error:
             self._last = None
             return Fault(str(error))
         elapsed = time.perf_counter() - began
+        if plan.inference_s:
+            self.chunk_ms.add(1000 * plan.inference_s)
         self.plan_ms.add(1000 * elapsed)
         self.overruns += elapsed > self._timing.period
         if not np.isfinite(plan.actions).all():
@@ -214,6 +225,13 @@ class PlanningLoop:
         )
         self._before_ns = latent.stamp_ns
         return self._last
+
+    def _plan_from(self, latent: Latent, start: Start, c: Array, goal: int) -> Plan:
+        warm_start = self._warm_start(start.at_ns, goal)
+        if self._timed is None:
+            return self._planner.plan(start.z, c, warm_start)
+        seen, acts = latent.stamp_ns * 1e-9, start.at_ns * 1e-9
+        return self._timed.plan_at(Sighting(latent.z, seen, start.z, acts, goal), c, warm_start)
 
     def _warm_start(self, starts_ns: int, goal: int) -> Array | None:
         """The last plan moved on by the time between the two starts; None for a new goal."""

@@ -11,7 +11,14 @@ from typing import Protocol
 
 import numpy as np
 
-from sdiwm_model.planning.protocols import Planner, PlannerSettings, shift_plan
+from sdiwm_model.planning.protocols import (
+    Plan,
+    Planner,
+    PlannerSettings,
+    Sighting,
+    TimedPlanner,
+    shift_plan,
+)
 from sdiwm_model.runtime.protocols import Observer, Runtime
 from sdiwm_sim.task import Array, Outcome, Task
 
@@ -52,10 +59,11 @@ class RandomController:
 
 @dataclass
 class Timings:
-    """Milliseconds of every encoded picture and every plan."""
+    """Milliseconds of every encoded picture, every plan, and every chunk behind the plans."""
 
     encode_ms: list[float] = field(default_factory=list)
     plan_ms: list[float] = field(default_factory=list)
+    chunk_ms: list[float] = field(default_factory=list)
 
 
 class ModelController:
@@ -80,9 +88,11 @@ class ModelController:
 
     def begin(self, task: Task, seed: int) -> None:
         self._planner = self.runtime.make_planner(self.settings, seed % 2**32)
+        self._timed = self._planner if isinstance(self._planner, TimedPlanner) else None
         self._plan: Array | None = None
         self._next_picture = 0.0
         self._told: tuple[str, int | None] | None = None
+        self._goals = 0
         self._observer = self.runtime.make_observer()
         self._period = self.replan_every * task.control_ticks
         self._fraction = self._period / task.ticks_per_step
@@ -107,13 +117,23 @@ class ModelController:
     def _replan(self, task: Task) -> None:
         if (task.instruction, task.goal) != self._told:
             self._told = task.instruction, task.goal
+            self._goals += 1
             self._c = condition(self.runtime, task)
-        assert self._observer is not None and self._planner is not None
+        assert self._observer is not None
         z = self._observer.latent(task.proprio())
-        warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
-        plan = self._planner.plan(z, self._c, warm_start)
+        plan = self._plan_on(z, task.time)
         self.timings.plan_ms.append(plan.elapsed_s * 1e3)
+        if plan.inference_s:
+            self.timings.chunk_ms.append(plan.inference_s * 1e3)
         self._plan = plan.actions
+
+    def _plan_on(self, z: Array, now: float) -> Plan:
+        assert self._planner is not None
+        warm_start = None if self._plan is None else shift_plan(self._plan, self._fraction)
+        if self._timed is not None:
+            sighting = Sighting(z, now, z, now, self._goals)
+            return self._timed.plan_at(sighting, self._c, warm_start)
+        return self._planner.plan(z, self._c, warm_start)
 
 
 def condition(runtime: Runtime, task: Task, goal: int | None = None) -> Array:

@@ -11,6 +11,7 @@ from sdiwm_model.errors import SdiwmError
 if TYPE_CHECKING:
     from sdiwm_model.evaluation.study import Folders
     from sdiwm_model.runtime.protocols import Runtime
+    from sdiwm_model.runtime.wam_settings import WamSettings
 
 
 def add_recordings(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,29 @@ def add_port(parser: argparse.ArgumentParser) -> None:
 def chosen_port(args: argparse.Namespace) -> str | None:
     """The port that `load_runtime` takes."""
     return f"pil:{args.pil}" if args.pil else args.port
+
+
+BACKEND_HELP = "torch, onnx, native, wam, wam+mppi or mcu"
+
+
+def add_wam(parser: argparse.ArgumentParser) -> None:
+    """Add --wam and --delay-ms, which say how the back ends `wam` and `wam+mppi` make chunks."""
+    parser.add_argument(
+        "--wam", nargs="+", default=[], metavar="NAME=VALUE",
+        help="for the back ends wam and wam+mppi: what is asked of the world-action model, as in "
+        "steps=1x2 (video x action) mode=joint every=1 proposals=4",
+    )  # fmt: skip
+    parser.add_argument(
+        "--delay-ms", type=float, default=0.0, metavar="MS",
+        help="for the same: every chunk is made to come so much later (default: 0)",
+    )  # fmt: skip
+
+
+def chosen_wam(args: argparse.Namespace) -> WamSettings:
+    """What `load_runtime` takes."""
+    from sdiwm_model.runtime.wam_settings import read_wam_settings
+
+    return read_wam_settings(args.wam, args.delay_ms)
 
 
 def seed(text: str) -> int:

@@ -49,12 +49,13 @@ def propose(
     prior: Array | None,
     sigma: NDArray[np.float32],
     settings: PlannerSettings,
+    proposals: Array | None = None,
 ) -> Array:
     """Candidates (N, H, A): noise of spread sigma around mean (H, A), and what may be better.
 
     Candidate 0 is the mean itself, 1 stands still, and where there is a prior (H, A) 2 is its
     sequence. No others scatter around the prior: the softmax would average its bias into every
-    plan, and the arm would rest beside its target.
+    plan, and the arm would rest beside its target. Proposals (P, H, A) are the last candidates.
     """
     noise = correlated_noise(rng, (settings.candidates, *mean.shape), settings.beta) * sigma
     actions = mean + noise
@@ -62,6 +63,8 @@ def propose(
     actions[1] = 0.0
     if prior is not None:
         actions[2:3] = prior
+    if proposals is not None:
+        actions[len(actions) - len(proposals) :] = proposals
     return np.clip(actions, -1.0, 1.0)
 
 

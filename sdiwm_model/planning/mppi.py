@@ -24,12 +24,18 @@ class Mppi:
 
     def plan(self, z: Array, c: Array, warm_start: Array | None = None) -> Plan:
         """z (Z,), c (C,), warm_start (H, A) or None -> Plan; its cost is the best candidate's."""
+        return self.plan_among(z, c, warm_start, None)
+
+    def plan_among(
+        self, z: Array, c: Array, warm_start: Array | None, proposals: Array | None
+    ) -> Plan:
+        """The same with proposals (P, H, A) among the candidates, P at most candidates - 3."""
         began = time.perf_counter()
         mean, prior = start_plan(self.dynamics, z, c, self.settings, warm_start)
         sigma = np.full_like(mean, self.settings.sigma)
         best = np.inf
         for _ in range(self.settings.iterations):
-            actions = propose(self._rng, mean, prior, sigma, self.settings)
+            actions = propose(self._rng, mean, prior, sigma, self.settings, proposals)
             costs = candidate_costs(self.dynamics, z, actions, c, self.settings)
             mean = self._weighted_mean(actions, costs)
             best = min(best, float(costs.min()))

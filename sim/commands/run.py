@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sdiwm_model.commands.arguments import add_port, chosen_port
+from sdiwm_model.commands.arguments import BACKEND_HELP, add_port, add_wam, chosen_port, chosen_wam
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.goal_names import named_goal
 
@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--task", default="reach", help="simulated task")
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help="another bundle")
-    parser.add_argument("--backend", default="native", help="torch, onnx, native or mcu")
+    parser.add_argument("--backend", default="native", help=BACKEND_HELP)
     add_port(parser)
+    add_wam(parser)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE",
         help="planner settings other than the bundle's, as in candidates=16 horizon=12",
@@ -43,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
 
     task = make_task(args.task)
     runtime = load_runtime(
-        bundle_folder(args.model, args.task), args.backend, port=chosen_port(args)
-    )
+        bundle_folder(args.model, args.task), args.backend, port=chosen_port(args),
+        wam=chosen_wam(args),
+    )  # fmt: skip
     if args.say is not None:
         runtime.condition(args.say)  # refuses an empty or unrelated sentence before the first move
     controller = ModelController(runtime, overridden(runtime.manifest.planner, args.set))
