@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sdiwm_model.wam.experts import GATES, MASKED, Expert, KeyValue, attend, norm
 from sdiwm_model.wam.sizes import WamSize
-from sdiwm_model.wam.tokens import ActionTokens, FutureTokens, ObservationTokens
+from sdiwm_model.wam.tokens import ActionTokens, FutureTokens, ObservationTokens, Ranker
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class WorldActionModel(nn.Module):
         self.observation = ObservationTokens(size)
         self.future = FutureTokens(size)
         self.actions = ActionTokens(size)
+        self.ranker = Ranker(size)
         self.video_expert = Expert(size.video_width, *shared, size.video_mlp)
         self.action_expert = Expert(size.action_width, *shared, size.action_mlp)
         seen = torch.zeros(size.depth, GATES, size.video_width)
@@ -191,6 +192,11 @@ class WorldActionModel(nn.Module):
             found or read or [],
             hidden,
         )
+
+    def rank(self, context: Context, c: Tensor) -> Tensor:
+        """Scores (B, video_tokens) of the future's tokens: the higher, the more they are read."""
+        values = context.layers[-1][1][:, :, : self.size.seen_tokens]
+        return self.ranker(values, c)
 
     def _embedded(
         self, c: Tensor, video: Noisy | None, action: Noisy | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sdiwm_model.attention import INITIAL_STD
 from sdiwm_model.wam.sizes import PATCH, POINT, WamSize
@@ -23,8 +24,8 @@ class PerToken(nn.Module):
         return torch.einsum("...ni,nio->...no", x, self.weight) + self.bias
 
     def some(self, x: Tensor, kept: Tensor) -> Tensor:
-        """Those tokens alone whose numbers ``kept`` (B, n) holds: (B, n, inward) -> outward."""
-        return torch.einsum("bni,bnio->bno", x, self.weight[kept]) + self.bias[kept]
+        """Those tokens alone whose numbers ``kept`` (n,) or (B, n) holds: x (B, n, inward)."""
+        return torch.einsum("...ni,...nio->...no", x, self.weight[kept]) + self.bias[kept]
 
 
 class ObservationTokens(nn.Module):
@@ -73,6 +74,32 @@ class FutureTokens(nn.Module):
         """What `of` was made from: (..., F, E)."""
         change = tokens.unflatten(-2, self._shape).flatten(-2)
         return now.unsqueeze(-2) + change * self.scale
+
+
+class Ranker(nn.Module):
+    """Which tokens of the future the actions will read most, told by the newest observation.
+
+    It is trained by `distil.ranking_loss` and moves nothing else: its inputs carry no gradient.
+    """
+
+    HIDDEN = 64
+
+    def __init__(self, size: WamSize) -> None:
+        super().__init__()
+        shared = size.heads * size.head_width
+        self._pair = PATCH // POINT
+        self.point = nn.Linear(self._pair * shared, self.HIDDEN)
+        self.goal = nn.Linear(size.conditioning, self.HIDDEN, bias=False)
+        self.score = PerToken(size.frame_tokens, self.HIDDEN, size.frames)
+
+    def forward(self, values: Tensor, c: Tensor) -> Tensor:
+        """The observation's values in the last layer (B, heads, seen_tokens, head width), c (B, C)
+        -> scores (B, video_tokens).
+        """
+        points = values.detach()[:, :, :-1].transpose(1, 2).flatten(2)
+        pairs = points.unflatten(1, (-1, self._pair)).flatten(2)
+        hidden = functional.relu(self.point(pairs) + self.goal(c).unsqueeze(1))
+        return self.score(hidden).transpose(1, 2).flatten(1)
 
 
 class ActionTokens(nn.Module):
