@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from sdiwm_model.errors import SdiwmError
 
@@ -26,8 +29,13 @@ def no_tensorrt() -> str | None:
     )
 
 
-def open_session(graph: Path, provider: str = CPU) -> InferenceSession:
+def open_session(
+    graph: Path, provider: str = CPU, weights: Mapping[str, NDArray[Any]] | None = None
+) -> InferenceSession:
     """Open `graph` for one-threaded inference on the CPU, or for `TENSORRT`.
+
+    Args:
+        weights: tensors that the graph names and does not hold; they must outlive the session.
 
     Raises:
         SdiwmError: that fails, or the provider is not there.
@@ -44,6 +52,9 @@ def open_session(graph: Path, provider: str = CPU) -> InferenceSession:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     try:
+        if weights:
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
+            options.add_external_initializers(list(weights), values)
         session = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
     except Exception as error:
         raise SdiwmError(f"{graph} cannot be opened by ONNX Runtime: {error}") from error

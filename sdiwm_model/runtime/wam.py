@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdiwm_model.checkpoint import REMEDY, WEIGHTS
+from sdiwm_model.checkpoint import REMEDY, WEIGHTS, Manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.chunk_planner import ChunkPlanner
 from sdiwm_model.planning.chunks import AtOnce, ChunkStream
@@ -58,6 +58,7 @@ class WamRuntime(OnnxRuntime):
         count = settings.proposals if backend == "wam+mppi" else 1
         self._chunks = settings.chunk_settings(self.wam, count)
         self._chunks.check(self.wam.size.chunk, self.manifest.dt)
+        self._engine = _open_engine(folder, self.manifest)
         self._proprio = _read_normalisation(folder / WEIGHTS)
 
     def fuse(self, features: Array, proprio: Array) -> Array:
@@ -90,13 +91,6 @@ class WamRuntime(OnnxRuntime):
         return super().probe(z[..., : self.manifest.sizes.latent])
 
     @cached_property
-    def _engine(self) -> WamEngine:
-        from sdiwm_model.wam.checkpoint import load_wam
-        from sdiwm_model.wam.torch_engine import TorchWamEngine
-
-        return TorchWamEngine(load_wam(self.folder, self.manifest)[0])
-
-    @cached_property
     def _executor(self) -> Executor:
         return ThreadPoolExecutor(1, "chunks") if self._settings.asynchronous else AtOnce()
 
@@ -127,6 +121,13 @@ class WamRuntime(OnnxRuntime):
                 f"planner.{changed[0]} means nothing to the back end 'wam', which carries out "
                 "chunks as they are: use wam+mppi"
             )
+
+
+def _open_engine(folder: Path, manifest: Manifest) -> WamEngine:
+    from sdiwm_model.wam.checkpoint import load_wam
+    from sdiwm_model.wam.torch_engine import TorchWamEngine
+
+    return TorchWamEngine(load_wam(folder, manifest)[0])
 
 
 def _read_normalisation(path: Path) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import pytest
 from sdiwm_model import cli
 from sdiwm_model.errors import InstructionError, SdiwmError
 from sdiwm_model.planning.protocols import PlannerSettings
-from sdiwm_sim.closed_loop import ExpertController
+from sdiwm_sim.closed_loop import ExpertController, Timings
 from sdiwm_sim.collect import episode_seed
 from sdiwm_sim.commands import bench_control
 from sdiwm_sim.task import Outcome, make_task
@@ -99,9 +99,7 @@ def test_a_return_stands_beside_the_oracles_and_a_share_of_it():
 
 
 def test_a_comparison_is_of_returns_where_there_are_any():
-    controller = SimpleNamespace(
-        timings=SimpleNamespace(plan_ms=[1.0], encode_ms=[]), settings=PlannerSettings()
-    )
+    controller = SimpleNamespace(timings=Timings(plan_ms=[1.0]), settings=PlannerSettings())
     compared = bench_control._comparison(
         results_with([90.0, 90.0]), results_with([100.0, 100.0]), controller, 0
     )
