@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sdiwm_model.wam.experts import KeyValue
 from sdiwm_model.wam.model import Context, Noisy, WorldActionModel
 from sdiwm_model.wam.protocols import StepPair
 from sdiwm_model.wam.schedule import passes
@@ -22,6 +23,7 @@ class Draw:
     prefix         chunks that begin with actions already committed, up to half of them
     clean_video    actions that see the future as it will be: mode "inverse"
     noise_video    actions that see a future of pure noise: mode "prefill"
+    sparse         updates that show a random half of the future's tokens
     """
 
     blind_action: float = 0.25
@@ -29,6 +31,7 @@ class Draw:
     prefix: float = 0.5
     clean_video: float = 0.15
     noise_video: float = 0.15
+    sparse: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,31 @@ def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Gener
     def uniform() -> Tensor:
         return torch.rand(B, 1, generator=generator)
 
-    t_video, t_action = uniform(), uniform()
-    case = uniform()
-    t_video = torch.where(case < draw.clean_video, torch.ones(1), t_video)
-    noisy_end = draw.clean_video + draw.noise_video
-    t_video = torch.where((case >= draw.clean_video) & (case < noisy_end), torch.zeros(1), t_video)
+    case, t_video, t_action = uniform(), uniform(), uniform()
+    t_video[case < draw.clean_video] = 1.0
+    t_video[1.0 - case < draw.noise_video] = 0.0
     length = torch.randint(1, H // 2 + 1, (B,), generator=generator) * chance(draw.prefix)
     committed = torch.arange(H) < length[:, None]
-    noise = [torch.randn(x.shape, generator=generator) for x in (video, action)]
-    t_each = torch.where(committed, torch.ones(1), t_action)
+    t_each = torch.where(committed, 1.0, t_action)
     sees_video, sees_action = ~chance(draw.blind_action), ~chance(draw.blind_video)
+    kept = None
+    if torch.rand((), generator=generator) < draw.sparse:
+        kept = _any_half(B, video.shape[1], generator)
+        video = video.gather(1, kept.unsqueeze(-1).expand(-1, -1, video.shape[2]))
+    noise = [torch.randn(x.shape, generator=generator) for x in (video, action)]
     return NoisyPair(
-        Noisy(_between(noise[0], video, t_video), t_video, sees=sees_action),
+        Noisy(_between(noise[0], video, t_video), t_video, sees=sees_action, kept=kept),
         Noisy(_between(noise[1], action, t_each), t_each, sees=sees_video),
         video - noise[0],
         action - noise[1],
         committed,
     )
+
+
+def _any_half(batch: int, tokens: int, generator: torch.Generator) -> Tensor:
+    """Half of the tokens' numbers for each chunk, ascending, (batch, tokens // 2)."""
+    order = torch.rand(batch, tokens, generator=generator).argsort(dim=1)
+    return order[:, : max(1, tokens // 2)].sort(dim=1).values
 
 
 def flow_loss(
@@ -122,32 +133,41 @@ def sample(
     noise: tuple[Tensor, Tensor],
     steps: StepPair,
     prefix: Tensor | None = None,
+    kept: Tensor | None = None,
+    one_step: bool = False,
 ) -> Sample:
     """Denoise B chunks by Euler steps along `schedule.passes`.
 
     Args:
         noise: of the future's tokens (B, N, PATCH) and of the actions (B, H, A).
         prefix: actions already committed, (B, k, A), which the result begins with.
+        kept: the future's tokens that are imagined, (n,), ascending; the others stay as they are
+            now. None for all.
+        one_step: the actions' velocities are means over a step, as `distil.few_step_loss` teaches.
     """
-    video, action = noise
+    whole, action = noise
+    video = whole if kept is None else whole[:, kept]
     given = 0 if prefix is None else prefix.shape[1]
     if prefix is not None:
         action = torch.cat([prefix, action[:, given:]], dim=1)
     free = (torch.arange(action.shape[1], device=action.device) >= given).to(action.dtype)
-    read = None
+    read: list[KeyValue] | None = None
     for run in passes(steps):
         seen, acted = None, None
         if run.video_time is not None:
-            seen = Noisy(video, torch.full((len(video), 1), run.video_time))
+            seen = Noisy(video, torch.full((len(video), 1), run.video_time), kept=kept)
         if run.action_time is not None:
             t = torch.where(free > 0, run.action_time, 1.0).expand(len(action), -1)
-            acted = Noisy(action, t)
+            span = torch.full((len(action), 1), run.action_step if one_step else 0.0)
+            acted = Noisy(action, t, span)
         found = model.denoise(context, c, seen, acted, read)
         read = found.read or None
         if found.video is not None:
             video = video + run.video_step * found.video
         if found.action is not None:
             action = action + run.action_step * free[:, None] * found.action
+    if kept is not None:
+        video = torch.zeros_like(whole).index_copy(1, kept, video)
     return Sample(action, video)
 
 

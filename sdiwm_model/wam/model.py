@@ -58,7 +58,7 @@ class Noisy:
     t       (B, N), or (B, 1) where all are as noisy
     span    of the step that will be taken, (B, 1); None for the velocity at t itself
     sees    (B,) whether the other modality is read; None for always
-    kept    (B, n) which of the future's tokens are in x, ascending; None for all of them
+    kept    (n,) or (B, n) which of the future's tokens are in x, ascending; None for all of them
     """
 
     x: Tensor
