@@ -17,6 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from sdiwm_model.runtime.protocols import WAM_BACKENDS
 from sdiwm_model.share import share_file
 from sdiwm_ros.configuration import NODES, OPTIONAL_NODES, read_parameters
 from sdiwm_ros.graph import middleware_environment
@@ -30,7 +31,7 @@ EVERY_NODE = (*NODES, *OPTIONAL_NODES)
 ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
     "task": ((*NODES, "mcu_bridge"), str, "simulated task, and whose shipped model is loaded"),
     "robot": (ROBOT_NODES, str, "robot of config/robots, or the path of such a file"),
-    "backend": (MODEL_NODES, str, "what executes the model: torch, onnx or native"),
+    "backend": (MODEL_NODES, str, "torch, onnx, native, wam or wam+mppi"),
     "model": (MODEL_NODES, str, "bundle folder, instead of the one shipped for the task"),
     "instruction": (("simulator",), str, "said at the start of every episode, in words"),
     "headless": (("simulator",), bool, "true: no window; false: MuJoCo's viewer"),
@@ -45,7 +46,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], type, str]] = {
 SELECTION: dict[str, tuple[str, str]] = {
     "namespace": ("", "of every node and topic, for more than one robot on a host"),
     "simulator": ("true", "false: a real robot or another simulator is there"),
-    "planner_backend": ("", "backend of the planner alone; mcu: an emulated chip plans"),
+    "planner_backend": ("", "of the planner alone, with the latents for it; mcu: an emulated chip"),
     "mcu": ("", "what plans instead of this host: a serial port, sil or pil (empty: this host)"),
     "record": ("", "folder for bags of everything that is said (empty: none)"),
 }
@@ -83,6 +84,8 @@ def make_nodes(context: LaunchContext) -> list[Node]:
         given["mcu"] = given["mcu"] or "pil"
     elif given["planner_backend"]:
         changes["planner"]["backend"] = given["planner_backend"]
+        if given["planner_backend"] in WAM_BACKENDS:  # its latents are longer
+            changes["observer"]["backend"] = given["planner_backend"]
     if given["mcu"]:
         nodes.append("mcu_bridge")
         changes["mcu_bridge"]["port"] = given["mcu"]

@@ -129,7 +129,8 @@ class PlanningLoop:
         self._newest: Latent | None = None
         self._before_ns = 0
         self.plan_ms = Samples(RECORDED_PLANS)
-        self.chunk_ms = Samples()
+        self.chunk_ms, self.chunk_age_ms = Samples(), Samples(RECORDED_PLANS)
+        self.chunk_at = Samples(RECORDED_PLANS)  # s, monotonic: when each came into force
         self.overruns = 0
         self.refused_plans = 0
 
@@ -213,8 +214,8 @@ class PlanningLoop:
             self._last = None
             return Fault(str(error))
         elapsed = time.perf_counter() - began
-        if plan.inference_s:
-            self.chunk_ms.add(1000 * plan.inference_s)
+        if self._timed is not None:
+            self._note_chunk(plan)
         self.plan_ms.add(1000 * elapsed)
         self.overruns += elapsed > self._timing.period
         if not np.isfinite(plan.actions).all():
@@ -232,6 +233,12 @@ class PlanningLoop:
             return self._planner.plan(start.z, c, warm_start)
         seen, acts = latent.stamp_ns * 1e-9, start.at_ns * 1e-9
         return self._timed.plan_at(Sighting(latent.z, seen, start.z, acts, goal), c, warm_start)
+
+    def _note_chunk(self, plan: Plan) -> None:
+        self.chunk_age_ms.add(1000 * plan.age_s)
+        if plan.inference_s:
+            self.chunk_ms.add(1000 * plan.inference_s)
+            self.chunk_at.add(time.monotonic())
 
     def _warm_start(self, starts_ns: int, goal: int) -> Array | None:
         """The last plan moved on by the time between the two starts; None for a new goal."""

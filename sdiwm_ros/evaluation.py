@@ -76,10 +76,12 @@ def figures(runs: Sequence[Measured]) -> dict[str, Any]:
     ended = [episode for run in runs for episode in run.episodes]
     judged = [episode for episode in ended if episode.success is not None]
     period = runs[0].run.header["physics_dt"]
-    return {
+    chunks = chunk_figures(runs)
+    follows_chunks = runs[0].planner["backend"] == "wam"  # then only a chunk is a new plan
+    return chunks | {
         "real_time_factor": sum(run.simulated_s for run in runs) / wall,
         "setpoint_hz": sum(len(commands) for commands in sent) / wall,
-        "replan_hz": fresh / wall,
+        "replan_hz": chunks["chunk_hz"] if follows_chunks else fresh / wall,
         "obs_to_action_ms": distribution(np.concatenate([_latency(plan) for plan in plans])),
         "period_jitter_ms": distribution(
             np.concatenate([_jitter(commands, period) for commands in sent])
@@ -97,6 +99,17 @@ def figures(runs: Sequence[Measured]) -> dict[str, Any]:
         "scheduling": runs[0].planner["scheduling"],
         "model_hash": runs[0].planner["model_hash"],
     }
+
+
+def chunk_figures(runs: Sequence[Measured]) -> dict[str, Any]:
+    """Of runs with a world-action model: its chunks, and how old what they were made from is."""
+    if "chunk_ms" not in runs[0].planner:
+        return {}
+    pooled = {
+        name: distribution(np.concatenate([run.planner[name] for run in runs]))
+        for name in ("chunk_ms", "chunk_age_ms")
+    }
+    return pooled | {"chunk_hz": float(np.mean([run.planner["chunk_hz"] for run in runs]))}
 
 
 def host_figures(runs: Sequence[Measured]) -> dict[str, Any]:

@@ -11,16 +11,23 @@ import numpy as np
 
 from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.runtime.protocols import Runtime
+from sdiwm_model.runtime.protocols import WAM_BACKENDS, Runtime
+from sdiwm_model.runtime.wam_settings import WamSettings, check_asked, check_wam
 from sdiwm_model.shipped import bundle_folder
+from sdiwm_model.wam.checkpoint import FOLDER as WAM_FOLDER
+from sdiwm_model.wam.checkpoint import read_wam_manifest
 
 EXECUTED = {
     "torch": ("model.safetensors",),
     "onnx": ("vision.onnx", "fusion.onnx", "step.onnx", "heads.onnx"),
     "native": ("vision.onnx", "engine.safetensors"),
+    "wam": ("vision.onnx", "fusion.onnx"),
+    "wam+mppi": ("vision.onnx", "fusion.onnx", "engine.safetensors"),
     "mcu": ("vision.onnx", "engine.safetensors"),
 }
-"""The files of a bundle that each back end runs in the loop; the text encoder is not counted."""
+"""The files of a bundle that each back end runs in the loop; the text encoder is not counted, and
+a world-action model's graphs are in a folder of their own.
+"""
 
 RuntimeLoader = Callable[[dict[str, Any]], Runtime]
 
@@ -53,9 +60,21 @@ def load_named_runtime(parameters: dict[str, Any]) -> Runtime:
     from sdiwm_model.runtime.load import load_runtime
 
     folder = bundle_folder(parameters["model"], parameters["task"])
-    runtime = load_runtime(folder, parameters["backend"])
+    runtime = load_runtime(folder, parameters["backend"], wam=wam_settings(parameters))
     check_carried(runtime.manifest)
     return runtime
+
+
+def wam_settings(parameters: dict[str, Any]) -> WamSettings:
+    """What the parameters of a planner ask of a world-action model; other nodes ask nothing."""
+    if "wam_steps" not in parameters:
+        return WamSettings()
+    names = ("steps", "mode", "every", "proposals", "asynchronous")
+    given = {name: parameters[f"wam_{name}"] for name in names}
+    asked = WamSettings(**given, delay=parameters["inference_delay"])
+    if parameters["backend"] not in WAM_BACKENDS and not asked.delay:
+        return WamSettings()  # the others say nothing to other back ends
+    return asked
 
 
 def check_carried(manifest: Manifest) -> None:
@@ -73,17 +92,24 @@ def check_carried(manifest: Manifest) -> None:
         )
 
 
-def check_named(backend: str, model: str, task: str) -> None:
+def check_named(backend: str, model: str, task: str, wam: WamSettings | None = None) -> None:
     """Refuse at once what the nodes could not load, before any of them is started.
 
     Raises:
-        SdiwmError: unknown back end or task; missing, damaged or foreign bundle.
+        SdiwmError: unknown back end or task; missing, damaged or foreign bundle; no world-action
+            model in it where one is to plan, or settings that contradict it.
     """
     from sdiwm_model.checkpoint import read_manifest
     from sdiwm_model.runtime.load import check_backend
 
     check_backend(backend)
-    check_carried(read_manifest(bundle_folder(model, task)))
+    folder = bundle_folder(model, task)
+    manifest = read_manifest(folder)
+    check_carried(manifest)
+    asked = wam or WamSettings()
+    check_asked(backend, asked)
+    if backend in WAM_BACKENDS:
+        check_wam(folder, manifest, backend, asked)
 
 
 def model_bytes(model: str, task: str, backend: str) -> int:
@@ -91,8 +117,11 @@ def model_bytes(model: str, task: str, backend: str) -> int:
     from sdiwm_model.checkpoint import read_manifest
 
     folder = bundle_folder(model, task)
-    names = read_manifest(folder, check_files=False).files
-    chosen = [name for name in EXECUTED[backend] if name in names]
+    manifest = read_manifest(folder, check_files=False)
+    chosen = [name for name in EXECUTED[backend] if name in manifest.files]
+    if backend in WAM_BACKENDS:
+        names = read_wam_manifest(folder, manifest).files
+        chosen += [f"{WAM_FOLDER}/{name}" for name in names if name.endswith(".onnx")]
     return sum((folder / name).stat().st_size for name in chosen)
 
 

@@ -22,7 +22,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.runtime.protocols import HOST_BACKENDS
+from sdiwm_model.runtime.protocols import HOST_BACKENDS, WAM_BACKENDS
+from sdiwm_model.wam.protocols import MODES
 from sdiwm_ros.configuration import read_defaults
 from sdiwm_ros.privileges import CPU_LIST
 from sdiwm_ros.safety import MAX_COMMAND_TIMEOUT
@@ -47,7 +48,7 @@ class Text:
 
 def choice(description: str, *choices: str) -> Text:
     """One of `choices`."""
-    return Text(description, "|".join(choices), f"one of {', '.join(choices)}")
+    return Text(description, "|".join(map(re.escape, choices)), f"one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ SEED_LIMIT = 2**31 - 1
 MODEL: dict[str, Specification] = {
     "task": Text("Task whose shipped model is loaded where `model` is empty."),
     "model": Text("Bundle folder (model.json and its files); empty: the one shipped."),
-    "backend": choice("What executes the model.", *HOST_BACKENDS),
+    "backend": choice("What executes the model.", *HOST_BACKENDS, *WAM_BACKENDS),
 }
 ROBOT: dict[str, Specification] = {
     "robot": Text("Robot of config/robots, or path of such a file; empty: the task's own."),
@@ -180,6 +181,24 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),
         "candidates": Number("Sequences a plan tries; 0: the bundle's.", 0, 8192, whole=True),
         "horizon": Number("Length of a plan; 0: the bundle's.", 0, 100, "model steps", whole=True),
+        "wam_steps": Text(
+            "Denoising steps of a world-action model, video x action; empty: its checkpoint's.",
+            r"(\d+x\d+)?",
+            "two whole numbers such as 1x2, or empty",
+        ),
+        "wam_mode": Text(
+            "Mode of a world-action model; empty: its checkpoint's.",
+            "|".join(("", *MODES)),
+            f"one of {', '.join(MODES)}, or empty",
+        ),
+        "wam_every": Number(
+            "From the start of one chunk to that of the next.", 1, 100, "model steps", whole=True
+        ),
+        "wam_proposals": Number("Chunks among wam+mppi's candidates.", 1, 256, whole=True),
+        "wam_asynchronous": Switch(
+            "Make chunks in a thread, so that nobody waits; false: in lockstep, for replays."
+        ),
+        "inference_delay": Number("By how much every chunk is made to come later.", 0.0, 1.0, "s"),
         "period": Number("Time between commands.", 0.001, 0.1, "s"),
         "grace": Number("How late a plan may be before a fallback.", 0.0, 0.1, "s"),
         "observation_timeout": Number(
@@ -207,6 +226,7 @@ PARAMETERS: dict[str, dict[str, Specification]] = {
     },
     "mcu_bridge": {
         **MODEL,
+        "backend": choice("What executes the host's dynamics.", *HOST_BACKENDS),
         **ROBOT,
         "port": Text("Serial port; sil: the firmware here; empty or pil:BOARD: an emulated chip."),
         "seed": Number("Seed of the planner's random numbers.", 0, SEED_LIMIT, whole=True),

@@ -36,7 +36,11 @@ class ReplaySettings:
         nodes["language_goal"]["interval"] = 0.0
         nodes["observer"]["robot"] = self.robot
         nodes["planner"] |= {"robot": self.robot, "seed": self.seed}
-        nodes["planner"] |= {"latency_compensation": False, "imagined_path_rate": 0.0}
+        nodes["planner"] |= {
+            "latency_compensation": False,
+            "imagined_path_rate": 0.0,
+            "wam_asynchronous": False,
+        }
         return nodes
 
 

@@ -35,6 +35,7 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("replan rate", _number(results["replan_hz"], " Hz", 1)),
         ("observation → action p50 / p99 / p99.9", _spread(results["obs_to_action_ms"])),
         ("one plan p50 / p99 / p99.9", _spread(results["plan_ms"])),
+        *_chunk_rows(results),
         ("period jitter p50 / p99 / p99.9", _spread(results["period_jitter_ms"])),
         *_host_rows(results),
         ("overruns / fallbacks", f"{results['overruns']} / {results['fallbacks']}"),
@@ -47,6 +48,16 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         table.append(("model", f"{results['model_bytes'] / 1024:.0f} KiB, {results['model_hash']}"))
     table.append(("scheduling", str(results["scheduling"])))
     return table
+
+
+def _chunk_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "chunk_ms" not in results:
+        return []
+    return [
+        ("chunk rate", _number(results["chunk_hz"], " Hz", 1)),
+        ("one chunk p50 / p99 / p99.9", _spread(results["chunk_ms"])),
+        ("a chunk's observation is older by p50 / p99 / p99.9", _spread(results["chunk_age_ms"])),
+    ]
 
 
 def _host_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
+from sdiwm_model.runtime.wam_settings import WamSettings
 from sdiwm_ros.configuration import NODES, read_defaults
 from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.graph import Graph, private_environment
@@ -43,6 +44,7 @@ class TrialSettings:
     episodes: int = 0
     duration: float = 0.0
     changes: int = 0
+    wam: WamSettings = WamSettings(asynchronous=True)
 
     @property
     def room(self) -> float:
@@ -65,6 +67,14 @@ class TrialSettings:
         shared = {"task": self.task, "model": self.model, "backend": host}
         nodes: dict[str, dict[str, Any]] = {node: dict(shared) for node in MODEL_NODES}
         nodes["planner"] |= {"seed": self.seed, "record_to": str(self.folder)}
+        nodes["planner"] |= {
+            "wam_steps": self.wam.steps,
+            "wam_mode": self.wam.mode,
+            "wam_every": self.wam.every,
+            "wam_proposals": self.wam.proposals,
+            "wam_asynchronous": self.wam.asynchronous,
+            "inference_delay": self.wam.delay,
+        }
         if self.on_chip:
             nodes["planner"]["plan_source"] = "mcu"
             nodes[BRIDGE] = {**shared, "seed": self.seed}
@@ -92,7 +102,8 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
     Raises:
         SdiwmError: a node ended, refused the instruction, or never began; in its own words.
     """
-    check_named(settings.backend, settings.model, settings.task)
+    asked = replace(settings.wam, asynchronous=False)  # of a command line, which does not say so
+    check_named(settings.backend, settings.model, settings.task, asked)
     environment = private_environment()
     period = float(read_defaults("planner")["period"])
     published: list[int] = []

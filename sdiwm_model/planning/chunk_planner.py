@@ -46,7 +46,7 @@ class ChunkPlanner:
         if actions is None:
             actions = self._rest
         elapsed = time.perf_counter() - began
-        return Plan(actions[: self.settings.horizon], math.nan, elapsed, took)
+        return Plan(actions[: self.settings.horizon], math.nan, elapsed, took, self._stream.age)
 
     def _in_force(self, at: float) -> Array | None:
         chunks = self._stream.remaining(at)

@@ -126,7 +126,13 @@ class ChunkStream:
         self._pending: _Pending | None = None
         self._chunks: Array | None = None
         self._began = 0.0  # when the first row of the chunks in force acts
+        self._behind = 0.0  # when what they were made from was seen
         self.late = 0
+
+    @property
+    def age(self) -> float:
+        """Seconds from what the chunks in force were made from to the newest observation."""
+        return 0.0 if self._chunks is None else self._seen - self._behind
 
     def follow(self, sighting: Sighting, c: Array, in_force: Plans) -> float:
         """Look at the robot, take over chunks that are ready, and have the next one made.
@@ -242,5 +248,5 @@ class ChunkStream:
         else:
             self._began = pending.seen
             self.late += sighting.acts > pending.seen + pending.rows * self._dt + tolerance
-        self._chunks = made
+        self._chunks, self._behind = made, pending.seen
         return took

@@ -62,12 +62,14 @@ class Plan:
     """actions (H, A) float32 in [-1, 1]; cost: the model's for the best candidate; elapsed_s.
 
     inference_s: how long the chunk took that this plan is the first of; 0 where it is not new.
+    age_s: by how much the observation behind the actions is older than the newest one.
     """
 
     actions: Array
     cost: float
     elapsed_s: float
     inference_s: float = 0.0
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True)

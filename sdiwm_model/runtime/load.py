@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import BACKENDS, WAM_BACKENDS, Runtime
-from sdiwm_model.runtime.wam_settings import WamSettings
+from sdiwm_model.runtime.wam_settings import WamSettings, check_asked
 
 
 def check_backend(backend: str) -> None:
@@ -40,15 +40,12 @@ def load_runtime(
     check_backend(backend)
     if variant is not None and backend != "onnx":
         raise SdiwmError(f"the back end '{backend}' has no variant '{variant}': use onnx.")
-    if wam not in (None, WamSettings()) and backend not in WAM_BACKENDS:
-        raise SdiwmError(
-            f"the back end '{backend}' makes no chunks, and has no delay or steps of theirs: "
-            f"use {' or '.join(WAM_BACKENDS)}"
-        )
+    asked = wam or WamSettings()
+    check_asked(backend, asked)
     if backend in WAM_BACKENDS:
         from sdiwm_model.runtime.wam import WamRuntime
 
-        return WamRuntime(folder, backend, wam or WamSettings(), text_encoder)
+        return WamRuntime(folder, backend, asked, text_encoder)
     if backend == "torch":
         return _load_torch(folder, text_encoder)
     if backend == "onnx":

@@ -21,8 +21,7 @@ from sdiwm_model.planning.proposals import ProposalPlanner
 from sdiwm_model.planning.protocols import Array, Dynamics, PlannerSettings, TimedPlanner
 from sdiwm_model.runtime.checks import as_floats, check_disagreement
 from sdiwm_model.runtime.onnx import OnnxRuntime
-from sdiwm_model.runtime.wam_settings import WamSettings
-from sdiwm_model.wam.checkpoint import read_wam_manifest
+from sdiwm_model.runtime.wam_settings import WamSettings, check_wam
 from sdiwm_model.wam.protocols import WamEngine
 
 
@@ -48,16 +47,8 @@ class WamRuntime(OnnxRuntime):
     ) -> None:
         super().__init__(folder, text_encoder)
         self.backend = backend
-        self.wam = read_wam_manifest(folder, self.manifest)
-        if self.manifest.sizes.goal_image:
-            raise SdiwmError(
-                f"{folder}: a world-action model is told its goal in words, and this bundle's goal "
-                "is shown by a picture: choose another back end"
-            )
         self._settings = settings
-        count = settings.proposals if backend == "wam+mppi" else 1
-        self._chunks = settings.chunk_settings(self.wam, count)
-        self._chunks.check(self.wam.size.chunk, self.manifest.dt)
+        self.wam, self._chunks = check_wam(folder, self.manifest, backend, settings)
         self._engine = _open_engine(folder, self.manifest)
         self._proprio = _read_normalisation(folder / WEIGHTS)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.chunks import ChunkSettings
 from sdiwm_model.planning.overrides import overridden
+from sdiwm_model.runtime.protocols import WAM_BACKENDS
+from sdiwm_model.wam.checkpoint import WamManifest, read_wam_manifest
 from sdiwm_model.wam.protocols import MODES, StepPair, parse_steps
-
-if TYPE_CHECKING:
-    from sdiwm_model.wam.checkpoint import WamManifest
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,35 @@ class WamSettings:
         manifest.check_steps(steps)
         return steps
 
-    def chunk_settings(self, manifest: WamManifest, count: int) -> ChunkSettings:
-        """For streams of ``count`` chunks at a time."""
-        return ChunkSettings(self.step_pair(manifest), self.every, self.delay, count)
+
+def check_wam(
+    folder: Path, base: Manifest, backend: str, settings: WamSettings
+) -> tuple[WamManifest, ChunkSettings]:
+    """What lies in the bundle ``folder``, and how ``backend`` makes chunks of it.
+
+    Raises:
+        SdiwmError: it holds no world-action model, or a damaged one, one of another encoder or of a
+            newer format; the settings contradict it; or its goals are told by pictures.
+    """
+    manifest = read_wam_manifest(folder, base)
+    if base.sizes.goal_image:
+        raise SdiwmError(
+            f"{folder}: a world-action model is told its goal in words, and this bundle's goals "
+            "are shown by pictures: choose another back end"
+        )
+    count = settings.proposals if backend == "wam+mppi" else 1
+    chunks = ChunkSettings(settings.step_pair(manifest), settings.every, settings.delay, count)
+    chunks.check(manifest.size.chunk, base.dt)
+    return manifest, chunks
+
+
+def check_asked(backend: str, settings: WamSettings) -> None:
+    """Raise SdiwmError where something is asked of a back end that makes no chunks."""
+    if backend not in WAM_BACKENDS and settings != WamSettings():
+        raise SdiwmError(
+            f"the back end '{backend}' makes no chunks, and has no delay or steps of theirs: "
+            f"use {' or '.join(WAM_BACKENDS)}"
+        )
 
 
 def read_wam_settings(changes: Sequence[str], delay_ms: float) -> WamSettings:

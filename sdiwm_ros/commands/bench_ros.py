@@ -9,9 +9,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdiwm_model.commands.arguments import BACKEND_HELP, add_wam, chosen_wam
 from sdiwm_model.errors import SdiwmError
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ HELP = "the ROS 2 graph in real time: rates, latency, overruns, success"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bench's own arguments; --json and --seeds are those of every bench."""
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--backend", default="native", help="torch, onnx, native, or mcu: emulated")
+    parser.add_argument("--backend", default="native", help=BACKEND_HELP)
+    add_wam(parser)
     parser.add_argument("--model", default="", metavar="FOLDER", help="another bundle")
     parser.add_argument(
         "--duration", type=float, default=60.0, metavar="S", help="seconds measured for each seed"
@@ -53,6 +56,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from sdiwm_ros.models import model_bytes
     from sdiwm_ros.trial import TrialSettings, run_trial
 
+    asked = chosen_wam(args)
     runs, reactions, folders = [], [], []
     for seed in args.seeds:
         folders.append(folder / f"seed-{seed}")
@@ -64,6 +68,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             folder=folders[-1],
             duration=args.duration + 1.0,  # diagnostics tell of the start up to 1 s late
             changes=args.changes,
+            wam=replace(asked, asynchronous=True),
         )
         published = run_trial(settings, _progress(seed, args.duration))
         runs.append(read_measured(folders[-1], args.duration))
@@ -103,6 +108,7 @@ def _lockstep(
     command = [sys.executable, "-m", "sdiwm_sim.lockstep", *map(str, folders)]
     command += ["--first", *(str(len(run.episodes)) for run in runs)]
     command += ["--model", str(bundle_folder(args.model, args.task)), "--backend", args.backend]
+    command += ["--delay-ms", str(args.delay_ms), *(["--wam", *args.wam] if args.wam else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SdiwmError("the episodes could not be played in lockstep; the reason is above.")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdiwm_model.commands.arguments import BACKEND_HELP
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import check_writable
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the demo's arguments."""
     parser.add_argument("--say", metavar="SENTENCE", help="said in every episode, in any words")
     parser.add_argument("--task", default="reach", help="simulated task")
-    parser.add_argument("--backend", default="native", help="torch, onnx, native, or mcu: emulated")
+    parser.add_argument("--backend", default="native", help=BACKEND_HELP)
     parser.add_argument("--model", default="", metavar="FOLDER", help="another bundle")
     parser.add_argument("--episodes", type=int, default=5, metavar="N", help="episodes to run")
     parser.add_argument("--seed", type=int, default=0, help="lays out the episodes")

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("bag", type=Path, help="folder of a bag, or a .mcap file")
     parser.add_argument("--task", default="reach", help="whose shipped model plans")
-    parser.add_argument("--backend", default="native", help="torch, onnx or native")
+    parser.add_argument("--backend", default="native", help="torch, onnx, native, wam or wam+mppi")
     parser.add_argument("--model", default="", metavar="FOLDER", help="another bundle")
     parser.add_argument("--robot", default="", metavar="NAME", help="another robot description")
     parser.add_argument("--seed", type=int, default=0, help="of the planner")

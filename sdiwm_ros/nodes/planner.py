@@ -19,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import write_json
 from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_model.runtime.protocols import WAM_BACKENDS
 from sdiwm_ros.clock import ClockWatch
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
 from sdiwm_ros.diagnostics import Health, Level
@@ -51,6 +52,11 @@ class PlannerNode(ModelNode):
         super().__init__("planner", load)
 
     def configure(self) -> None:
+        if self.given["plan_source"] == "mcu" and self.given["backend"] in WAM_BACKENDS:
+            raise SdiwmError(
+                f"planner: a microcontroller takes no latents of the back end "
+                f"'{self.given['backend']}': set plan_source to host, or another backend."
+            )
         super().configure()
         warm_up(self.runtime)
         self._robot = robot_of(self.given["robot"], self.given["task"])
@@ -191,6 +197,8 @@ class PlannerNode(ModelNode):
                 "mcu_takeovers": self._chip.takeovers,
                 "mcu_returns": self._chip.returns,
             }
+        if self._planning.chunk_ms.count:
+            figures |= self._chunk_figures()
         return figures | {
             "replans": plan.count,
             "overruns": self._planning.overruns,
@@ -201,6 +209,16 @@ class PlannerNode(ModelNode):
             "backend": self.runtime.backend,
             "model_hash": self.runtime.manifest.model_hash,
         }
+
+    def _chunk_figures(self) -> dict[str, object]:
+        loop = self._planning
+        at = loop.chunk_at.values()
+        figures: dict[str, object] = {"chunks": loop.chunk_ms.count}
+        if len(at) > 1:
+            figures["chunk_hz"] = (len(at) - 1) / (at[-1] - at[0])
+        for name, samples in (("chunk", loop.chunk_ms), ("chunk_age", loop.chunk_age_ms)):
+            figures[f"{name}_p50_ms"], figures[f"{name}_p99_ms"] = samples.percentiles(50, 99)
+        return figures
 
     def assess(self) -> Health:
         if self.failure is not None:
@@ -228,6 +246,9 @@ class PlannerNode(ModelNode):
             samples = self._planning.plan_ms.values().tolist()
             figures = {k: v for k, v in self._figures().items() if v == v}
             figures |= {"scheduling": self.privileges["scheduling"], "plan_ms": samples}
+            if self._planning.chunk_ms.count:
+                figures["chunk_ms"] = self._planning.chunk_ms.values().tolist()
+                figures["chunk_age_ms"] = self._planning.chunk_age_ms.values().tolist()
             write_json(Path(self.given["record_to"]) / PLANNER_FILE, figures)
 
 
