@@ -16,7 +16,7 @@ from sdiwm_model.planning.protocols import Planner, shift_plan
 from sdiwm_model.runtime.history import FeatureHistory
 from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_sim.closed_loop import condition
-from sdiwm_sim.task import Array, Task
+from sdiwm_sim.task import Array, Demonstrates, Task
 
 
 class Behaviour(Protocol):
@@ -131,9 +131,8 @@ class Demonstration:
     """The expert without noise, after `LEAD_IN` model steps that bring the robot off its way.
 
     What a policy imitates must be clean, and begin where a policy's own errors lead: anywhere, on
-    the way to another target, or close to one. From step `LEAD_IN` on every action is one to imitate,
-    for the goal that the episode's instruction names; what led in is the history that it was chosen
-    in.
+    the way to another target, or close to one. From step `LEAD_IN` on every action is to be
+    imitated, for the goal that the episode's instruction names.
     """
 
     LEAD_IN = 12
@@ -145,11 +144,14 @@ class Demonstration:
         self._amplitude = rng.uniform(0.0, 1.2)
         self._pull, self._goal = rng.uniform(0.0, 1.2), int(rng.integers(len(task.goals)))
         self._steps = 0
+        self._clean = (
+            task.demonstrated_action if isinstance(task, Demonstrates) else task.expert_action
+        )
 
     def act(self, task: Task, rng: np.random.Generator) -> Array:
         self._steps += 1
         if self._steps > self.LEAD_IN:
-            return task.expert_action()
+            return self._clean()
         pull = self._pull * task.expert_action(self._goal)
         return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
 

@@ -11,7 +11,14 @@ import numpy as np
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.protocols import Runtime
-from sdiwm_sim.behaviours import Behaviour, Demonstration, NearTarget, NoisyScripted, Planned, Random
+from sdiwm_sim.behaviours import (
+    Behaviour,
+    Demonstration,
+    NearTarget,
+    NoisyScripted,
+    Planned,
+    Random,
+)
 from sdiwm_sim.task import Task
 
 EPISODES_PER_SEED = 1_000_000
@@ -109,7 +116,8 @@ def behaviour_of(seed: int, mixture: dict[str, float]) -> str:
 def episode_spec(task: Task) -> EpisodeSpec:
     """Shapes of the task's episodes, and what whoever trains on them must know of the task.
 
-    `train_instructions` is a list of sentences for each goal, in the order of `goals`.
+    `train_instructions` is a list of sentences for each goal, in the order of `goals`;
+    `imitate_from` the step of a demonstration from which on its actions are to be imitated.
     """
     goals = range(len(task.goals))
     facts: dict[str, Any] = {
@@ -124,6 +132,7 @@ def episode_spec(task: Task) -> EpisodeSpec:
         "cost_unit": task.cost_unit,
         "goal_modality": task.goal_modality,
         "cameras": list(task.cameras),
+        "imitate_from": Demonstration.LEAD_IN,
         "camera_lags": task.control_ticks * task.physics_dt < task.camera_period,
     }
     return EpisodeSpec(

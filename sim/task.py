@@ -154,6 +154,14 @@ class AnyRate(Protocol):
         """Let a tick last ``physics_dt`` s, a divisor of the model step, which stays as it is."""
 
 
+@runtime_checkable
+class Demonstrates(Protocol):
+    """A task whose expert has whims that nobody can see, and can act without them."""
+
+    def demonstrated_action(self) -> Array:
+        """The expert's action (A,) towards the named target, a function of the state alone."""
+
+
 def _load_opengl() -> None:
     try:
         import mujoco  # noqa: F401 (it loads OpenGL, and fails where that is missing)

@@ -186,10 +186,16 @@ class ReachTask:
         mujoco.mj_forward(self.model, self.data)
 
     def expert_action(self, goal: int | None = None) -> Array:
-        chosen = self._goal if goal is None else goal
-        if chosen is None:
+        return self._towards(self._goal if goal is None else goal, self._hand_pitch)
+
+    def demonstrated_action(self) -> Array:
+        """The hand stays pitched as it is, where the expert's takes the episode's own pitch."""
+        return self._towards(self._goal, np.clip(self.data.qpos[1:].sum(), *HAND_PITCH_RANGE))
+
+    def _towards(self, goal: int | None, hand_pitch: float) -> Array:
+        if goal is None:
             return np.zeros(4, dtype=np.float32)
-        error = joints_for(self.goal_points()[chosen], self._hand_pitch) - self.data.qpos
+        error = joints_for(self.goal_points()[goal], hand_pitch) - self.data.qpos
         return np.clip(EXPERT_GAIN * error / self.action_limit, -1, 1).astype(np.float32)
 
     def project(self, points: Array, size: int) -> Array:

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The world-action model of one task's shipped bundle, from nothing: `.ci/wam.sh TASK SEED`.
+# Called by make.
+#
+# All seeds learn from the same demonstrations. Whatever exists is not made again: remove a folder,
+# and those that follow from it, to make it anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+task=$1 seed=$2
+out=${WAM:-runs/wam}/$task
+bundle=sdiwm_model/weights/$task
+
+# Model steps of a demonstration: 12 that lead in, the way to the target, and some at rest there.
+case $task in
+    reach) steps=56 ;;
+    push) steps=72 ;;
+    jaco_reach) steps=48 ;;
+    *)
+        echo "wam: TASK=$task has no recipe: add one to .ci/wam.sh" >&2
+        exit 2
+        ;;
+esac
+
+# step FILE ARGUMENTS...: `sdiwm ARGUMENTS...`, which writes FILE last, unless FILE exists.
+step() {
+    local file=$1
+    shift
+    if [ ! -e "$file" ]; then
+        echo "wam: sdiwm $*"
+        "${BIN:-.venv/bin}/sdiwm" "$@"
+    fi
+}
+
+step "$out/demonstrations/manifest.json" collect --task "$task" --episodes 700 --steps $steps \
+    --seed 30 --mixture demonstration=1 --out "$out/demonstrations"
+step "$out/$seed/wam/wam.json" wam --bundle "$bundle" --data "$out/demonstrations" \
+    --seed "$seed" --out "$out/$seed"
+echo "wam: $out/$seed/wam; make it the shipped one with \`make ship-wam TASK=$task SEED=$seed\`"

@@ -1,0 +1,105 @@
+"""What the training of a world-action model is told: config/wam/*.yaml, then --set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from sdiwm_model.errors import SdiwmError
+from sdiwm_model.files import atomic_path
+from sdiwm_model.share import share_file
+from sdiwm_model.sizes import ModelSize
+from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
+from sdiwm_model.wam.flow import Draw
+from sdiwm_model.wam.sizes import WamSize, size_for
+
+DEFAULT = "config/wam/default.yaml"
+COUNTS = ("updates", "sequences", "chunks", "save_every")
+FREE = ("save_every",)  # what a resumed run may be told anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class WamConfig:
+    """Settings of one run; config/wam/default.yaml has their values, units and meanings."""
+
+    size: str
+    size_changes: dict[str, Any] = field(default_factory=dict)
+    updates: int
+    sequences: int
+    chunks: int
+    learning_rate: float
+    weight_decay: float
+    average: float
+    video_weight: float
+    draw: Draw = field(default_factory=Draw)
+    save_every: int
+
+    def __post_init__(self) -> None:
+        shares = {f"draw.{name}": value for name, value in vars(self.draw).items()}
+        for name, value in (vars(self) | shares).items():
+            if isinstance(value, (int, float)):
+                low = 1 if name in COUNTS else 0
+                high = 1.0 if name == "average" or name in shares else sys.float_info.max
+                if not low <= value <= high:
+                    raise SdiwmError(f"setting '{name}' is {value}: use {low} to {high:g}")
+        if self.draw.clean_video + self.draw.noise_video > 1.0:
+            raise SdiwmError("draw.clean_video and draw.noise_video are above 1 together: use less")
+
+    def size_on(self, model: ModelSize) -> WamSize:
+        """The configured size on the encoder of ``model``."""
+        return size_for(model, self.size, **self.size_changes)
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must share with the one that was stopped."""
+        return {name: value for name, value in asdict(self).items() if name not in FREE}
+
+    def write(self, path: Path) -> None:
+        """Write a file that `configure` reads back to the same settings."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(OmegaConf.to_yaml(asdict(self)), encoding="utf-8")
+
+
+def configure(settings: Sequence[str] = (), file: Path | None = None) -> WamConfig:
+    """The settings of default.yaml, changed by a user's file, changed by --set.
+
+    Raises:
+        SdiwmError: an unknown setting, or a value of the wrong type or out of range; the file is
+            missing or unreadable.
+    """
+    default = share_file(DEFAULT)
+    paths = [default, *([file] if file else [])]
+    layers = [(str(path), composed(path, default.parent)) for path in paths]
+    layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
+    config: Any = OmegaConf.structured(WamConfig)
+    OmegaConf.set_readonly(config.draw, False)  # frozen as its class is
+    for source, layer in layers:
+        config = _merged(config, layer, source)
+    try:
+        return cast(WamConfig, OmegaConf.to_object(config))
+    except OmegaConfBaseException as error:
+        raise SdiwmError(
+            f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
+        ) from None
+
+
+def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+    content = cast(dict[str, Any], OmegaConf.to_container(layer))
+    if isinstance(content.get("size"), dict):
+        content["size_changes"] = content.pop("size")
+    if not isinstance(content.get("draw", {}), dict):
+        raise SdiwmError(
+            f"{source}: setting 'draw' is {content['draw']!r}: use shares, as in {{prefix: 0.5}}"
+        )
+    known = [each.name for each in fields(WamConfig)]
+    try:
+        return cast(DictConfig, OmegaConf.merge(config, content))
+    except ConfigKeyError as error:
+        raise SdiwmError(f"{source}: {unknown(str(error.key), known, DEFAULT)}") from None
+    except OmegaConfBaseException as error:
+        raise SdiwmError(f"{source}: {wrong_type(error, WamConfig, content)}") from None
