@@ -5,6 +5,7 @@ This room knows no simulator, so it asks the command line for one.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +52,15 @@ class Recording:
 def record(recording: Recording) -> Path:
     """The folder of these episodes, recorded now if the cache has not got them.
 
-    Recordings of the same seed by another simulator or model are removed after a day.
+    A bench that wants the same ones meanwhile waits for them. Recordings of the same seed by
+    another simulator or model are removed after a day.
     """
     folder = cache_folder() / "horizon"
     prefix = f"{recording.task}-{recording.seed}-"
     path = folder / (prefix + _key(recording))
-    if not (path / MANIFEST).is_file():
+    with _alone(folder / f".{path.name}.lock"):
+        if (path / MANIFEST).is_file():
+            return path
         for other in folder.glob(prefix + "*"):
             if other.stat().st_mtime < time.time() - KEPT_S:
                 shutil.rmtree(other, ignore_errors=True)
@@ -66,6 +71,15 @@ def record(recording: Recording) -> Path:
             *(("--model", recording.model) if recording.model else ()),
         )  # fmt: skip
     return path
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in this block; a process that dies leaves it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def statistics_folder(

@@ -1,4 +1,5 @@
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,23 @@ def test_the_same_episodes_are_recorded_once(commands):
     assert recordings.record(RECORDING) == first
     assert len(commands) == 1
     assert commands[0][:3] == ("collect", "--task", "reach")
+
+
+def test_a_bench_waits_for_another_that_records_the_same_episodes(commands, monkeypatch):
+    other = threading.Thread(target=recordings.record, args=(RECORDING,))
+    record = recordings.run_command
+
+    def while_another_asks(*arguments):
+        if not commands:
+            other.start()
+            other.join(0.2)
+            assert other.is_alive()
+        record(*arguments)
+
+    monkeypatch.setattr(recordings, "run_command", while_another_asks)
+    recordings.record(RECORDING)
+    other.join()
+    assert len(commands) == 1
 
 
 @pytest.mark.parametrize(
