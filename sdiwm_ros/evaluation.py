@@ -113,8 +113,13 @@ def chunk_figures(runs: Sequence[Measured]) -> dict[str, Any]:
 
 
 def host_figures(runs: Sequence[Measured]) -> dict[str, Any]:
-    """What the host did during runs of `run_trial`; of memory, the worst of the runs."""
+    """What the host did during runs of `run_trial`; of memory, the worst of the runs.
+
+    Empty where they were over before anybody looked.
+    """
     hosts = [run.host for run in runs if run.host is not None]
+    if not hosts:
+        return {}
     period = 1000 * float(runs[0].run.header["physics_dt"])
     jitter = [np.abs(np.diff(host.timer_ns) * 1e-6 - period) for host in hosts]
     slopes = [host.slopes_mb_per_min() for host in hosts]

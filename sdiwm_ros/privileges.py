@@ -5,6 +5,7 @@ Each function says in words what is in force, for /diagnostics. ROS-free.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable
@@ -27,6 +28,12 @@ def schedule(priority: int) -> str:
     except OSError:
         return "normal scheduling: real-time scheduling is not permitted here"
     return f"SCHED_FIFO {priority}" if priority else "normal scheduling"
+
+
+def schedule_this_thread(priority: int) -> None:
+    """The same for the thread that calls, where real-time scheduling is permitted."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def lock_memory(wanted: bool) -> str:

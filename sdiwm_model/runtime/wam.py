@@ -6,6 +6,7 @@ normalised joints], of which z is the world model's. So it goes through every se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,10 @@ class WamRuntime(OnnxRuntime):
         check_disagreement(settings, self.manifest.sizes.ensemble)
         mppi = Mppi(self._scorer, settings, seed)
         return ProposalPlanner(mppi, stream, self._chunks.count, size, dt)
+
+    def call_where_chunks_are_made(self, job: Callable[[], None]) -> None:
+        """Have ``job`` done by the thread that makes chunks, soon; without one, now."""
+        self._executor.submit(job)
 
     def rollout(self, z: Array, actions: Array, c: Array) -> Array:
         """o (O,), actions (T, A), c (C,) -> (T, O): z as imagined, the rest as it was."""

@@ -20,6 +20,7 @@ from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import write_json
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.runtime.protocols import WAM_BACKENDS
+from sdiwm_model.runtime.wam import WamRuntime
 from sdiwm_ros.clock import ClockWatch
 from sdiwm_ros.control import ControlTiming, Fault, Planned, PlanningLoop, SetpointLoop
 from sdiwm_ros.diagnostics import Health, Level
@@ -36,6 +37,7 @@ from sdiwm_ros.messages import (
 from sdiwm_ros.model_node import ModelNode
 from sdiwm_ros.models import RuntimeLoader, load_named_runtime, warm_up
 from sdiwm_ros.polling import PolledTopic
+from sdiwm_ros.privileges import schedule_this_thread
 from sdiwm_ros.process import COMMANDED, LATCHED, NEWEST, RECENT, run_node
 from sdiwm_ros.realtime import LatestSlot, Worker
 from sdiwm_ros.robot import robot_of
@@ -81,6 +83,9 @@ class PlannerNode(ModelNode):
             self.create_subscription(Float32MultiArray, "mcu/plan", self._on_chip_plan, NEWEST)
         if self.given["imagined_path_rate"] > 0:
             self.create_timer(1.0 / self.given["imagined_path_rate"], self._imagine)
+        if isinstance(self.runtime, WamRuntime) and self.given["realtime_priority"] > 1:
+            below = self.given["realtime_priority"] // 2  # a chunk may be late, a command may not
+            self.runtime.call_where_chunks_are_made(lambda: schedule_this_thread(below))
         for worker in self._workers:
             worker.start()
 
