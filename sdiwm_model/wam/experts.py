@@ -89,14 +89,22 @@ class Layer(nn.Module):
         return x + gate_mlp * self.mlp(norm(x) * (1.0 + scale) + shift)
 
 
-def attend(q: Tensor, read: list[KeyValue], bias: Tensor) -> Tensor:
-    """Softmax attention of q (B, heads, N, d) over all of ``read``.
+def joined(parts: list[KeyValue]) -> KeyValue:
+    """Keys and values of all tokens of ``parts``."""
+    keys, values = zip(*parts, strict=True)
+    return torch.cat(keys, dim=-2), torch.cat(values, dim=-2)
 
-    bias: added to the logits, (B or 1, heads or 1, N or 1, all tokens that are read).
+
+def attend(q: Tensor, read: KeyValue, bias: Tensor) -> Tensor:
+    """Softmax attention of q (B, heads, N, d) over the tokens ``read``.
+
+    Written out: no fused kernel of a CPU takes a bias that is learned.
+
+    bias: added to the logits, (B or 1, heads or 1, N or 1, tokens).
     """
-    k, v = (torch.cat(part, dim=-2) for part in zip(*read, strict=True))
-    bias = bias.expand(len(q), -1, q.shape[-2], -1)
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    k, v = read
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    return (logits + bias.to(logits.dtype)).softmax(dim=-1) @ v
 
 
 class Expert(nn.Module):

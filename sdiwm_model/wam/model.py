@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sdiwm_model.wam.experts import GATES, MASKED, Expert, KeyValue, attend, norm
+from sdiwm_model.wam.experts import GATES, MASKED, Expert, KeyValue, attend, joined, norm
 from sdiwm_model.wam.sizes import WamSize
 from sdiwm_model.wam.tokens import ActionTokens, FutureTokens, ObservationTokens, Ranker
 
@@ -127,7 +127,7 @@ class WorldActionModel(nn.Module):
             values.append(v)
             window = [_window(part, ends, self.size.window).flatten(0, 1) for part in (k, v)]
             bias = self._bias(self.lag_video[i], ends).expand(len(o), -1, -1, -1, -1)
-            answer = attend(q.flatten(0, 1), [(window[0], window[1])], bias.flatten(0, 1))
+            answer = attend(q.flatten(0, 1), (window[0], window[1]), bias.flatten(0, 1))
             x = layer.take(x, gates, answer.unflatten(0, o.shape[:2]))
         if past:
             features = torch.cat([past.features, features], dim=1)
@@ -178,11 +178,12 @@ class WorldActionModel(nn.Module):
                 found.append(parts["video"])
             elif read is not None:
                 parts["video"] = read[i]
+            everything = joined([context.layers[i], *parts.values()])
             for name, noisy in (("video", video), ("action", action)):
                 if noisy is None:
                     continue
                 bias = _joint_bias(context.bias[i], parts, name, noisy.sees)
-                answer = attend(asked[name][0], [context.layers[i], *parts.values()], bias)
+                answer = attend(asked[name][0], everything, bias)
                 tokens[name] = layers[name].take(tokens[name], gates[name][i], answer)
             if video is not None:
                 hidden.append(tokens["video"])
