@@ -97,6 +97,31 @@ def random_bundle(tmp_path_factory, calibration):
 
 
 @pytest.fixture(scope="session")
+def wam_bundle(tmp_path_factory, random_bundle):
+    """The same with a miniature world-action model of random weights."""
+    import shutil
+
+    import torch
+
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.wam.checkpoint import FOLDER, WamManifest, save_wam
+    from sdiwm_model.wam.model import WorldActionModel
+    from sdiwm_model.wam.sizes import size_for
+
+    folder = tmp_path_factory.mktemp("wam") / "bundle"
+    shutil.copytree(random_bundle, folder)
+    base = read_manifest(folder)
+    torch.manual_seed(1)
+    model = WorldActionModel(size_for(base.sizes, "miniature"))
+    with torch.no_grad():
+        for weights in model.parameters():
+            if not weights.any():  # what training begins at zero
+                weights.normal_(std=0.1)
+    save_wam(folder / FOLDER, model, WamManifest(model.size, base.model_hash))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def calibration(float_weights):
     import numpy as np
 
