@@ -125,6 +125,8 @@ class WorldActionModel(nn.Module):
                 k, v = torch.cat([past.keys[i], k], 1), torch.cat([past.values[i], v], 1)
             keys.append(k)
             values.append(v)
+            if i + 1 == self.size.depth:
+                break  # nobody reads what the last layer would make of them
             window = [_window(part, ends, self.size.window).flatten(0, 1) for part in (k, v)]
             bias = self._bias(self.lag_video[i], ends).expand(len(o), -1, -1, -1, -1)
             answer = attend(q.flatten(0, 1), (window[0], window[1]), bias.flatten(0, 1))
