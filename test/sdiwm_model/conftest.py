@@ -54,3 +54,15 @@ def scalars():
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def demonstrations(tmp_path_factory):
+    """Four demonstrations of 30 model steps, and two episodes that are none."""
+    from sdiwm_model.cli import main
+
+    folder = tmp_path_factory.mktemp("demonstrations") / "reach"
+    arguments = ["collect", "--task", "reach", "--episodes", "6", "--steps", "30", "--seed", "10"]
+    mixture = ["--mixture", "demonstration=0.6,random=0.4"]
+    assert main([*arguments, *mixture, "--out", str(folder)]) == 0
+    return folder

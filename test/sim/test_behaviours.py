@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from sdiwm_sim.behaviours import Demonstration
 from sdiwm_sim.collect import make_behaviours, record_episode
 from sdiwm_sim.task import make_task
+
+START = np.linspace(0.0, 0.3, 15, dtype=np.float32), np.zeros(8, np.float32)  # state, joints
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,22 @@ def test_near_target_episodes_start_near_one(task):
         behaviour = make_behaviours()["near_target"]()
         episode = record_episode(task, "near_target", behaviour, seed, 2)
         assert episode.goal_cost[0].min() < 0.08
+
+
+@pytest.mark.parametrize("name", ["reach", "push"])
+def test_a_demonstration_ends_at_the_named_target_by_clean_actions_alone(name):
+    task = make_task(name)
+    for seed in range(3):
+        episode = record_episode(task, "demonstration", Demonstration(), seed, 80)
+        assert episode.goal_cost[-1, episode.goal] < 0.02
+        settled = np.abs(np.diff(episode.action[-15:-1], axis=0))
+        assert settled.max() < 0.2
+
+
+def test_a_demonstrated_action_follows_from_the_state_alone(task):
+    actions = []
+    for seed in (1, 2):  # whose hands would be pitched in another way
+        task.reset(seed, goal=2)
+        task.restore(*START)
+        actions.append(task.demonstrated_action())
+    assert np.array_equal(*actions)
