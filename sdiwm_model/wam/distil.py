@@ -72,32 +72,24 @@ def check_teacher(student: WorldActionModel, teacher: WorldActionModel) -> None:
 
 def distillation_loss(
     student: WorldActionModel,
-    teacher: WorldActionModel,
+    found: Denoised,
+    wanted: Denoised,
     projections: Projections,
-    contexts: tuple[Context, Context],
-    c: Tensor,
     pair: NoisyPair,
 ) -> Distilled:
-    """Compare student and teacher on ``pair``; contexts: what each of them looks back on."""
-    with torch.no_grad():
-        wanted = teacher.denoise(contexts[1], c, pair.video, pair.action)
-    found = student.denoise(contexts[0], c, pair.video, pair.action)
+    """Compare what the student ``found`` on ``pair`` with its teacher's ``wanted``."""
+    assert found.video is not None and wanted.video is not None
     assert found.action is not None and wanted.action is not None
+    learned = (pair.video.t < 1.0).float().unsqueeze(-1)
     free = (~pair.committed).float().unsqueeze(-1)
-    action = (free * (found.action - wanted.action)).square().sum()
-    error, learned = _video_error(found, wanted, pair)
+    error = learned * (found.video - wanted.video)
     return Distilled(
         hidden=projections.loss(found.hidden, wanted.hidden),
-        motion=_motion(student, pair, error * learned),
-        video=(error * learned).square().sum() / (learned.sum() * error[0].numel()).clamp(min=1.0),
-        action=action / (free.sum() * found.action.shape[-1]).clamp(min=1.0),
+        motion=_motion(student, pair, error),
+        video=error.square().sum() / (learned.sum() * error[0].numel()).clamp(min=1.0),
+        action=(free * (found.action - wanted.action)).square().sum()
+        / (free.sum() * found.action.shape[-1]).clamp(min=1.0),
     )
-
-
-def _video_error(found: Denoised, wanted: Denoised, pair: NoisyPair) -> tuple[Tensor, Tensor]:
-    """Difference of the futures' velocities (B, N, PATCH); 1 where they are learned (B, 1, 1)."""
-    assert found.video is not None and wanted.video is not None
-    return found.video - wanted.video, (pair.video.t < 1.0).float().unsqueeze(-1)
 
 
 def _motion(model: WorldActionModel, pair: NoisyPair, error: Tensor) -> Tensor:

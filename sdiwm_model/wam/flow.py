@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sdiwm_model.wam.experts import KeyValue
-from sdiwm_model.wam.model import Context, Noisy, WorldActionModel
+from sdiwm_model.wam.model import Context, Denoised, Noisy, WorldActionModel
 from sdiwm_model.wam.protocols import StepPair
 from sdiwm_model.wam.schedule import passes
 
@@ -98,24 +98,20 @@ def _any_half(batch: int, tokens: int, generator: torch.Generator) -> Tensor:
     return order[:, : max(1, tokens // 2)].sort(dim=1).values
 
 
-def flow_loss(
-    model: WorldActionModel,
-    context: Context,
-    c: Tensor,
-    pair: NoisyPair,
-    action_weight: Tensor | None = None,
-) -> FlowLoss:
-    """Errors of both velocities; clean futures and committed actions are not learned.
+def flow_loss(model: WorldActionModel, context: Context, c: Tensor, pair: NoisyPair) -> FlowLoss:
+    """Errors of both velocities of ``model`` on ``pair``."""
+    return flow_error(model.denoise(context, c, pair.video, pair.action), pair)
 
-    Args:
-        action_weight: (B, H) how much each action counts, 0 for those that padding made up.
-    """
-    found = model.denoise(context, c, pair.video, pair.action)
+
+def flow_error(found: Denoised, pair: NoisyPair) -> FlowLoss:
+    """The same of velocities that were found; clean futures and committed actions do not count."""
     assert found.video is not None and found.action is not None
     learned = (pair.video.t < 1.0).float().unsqueeze(-1)
-    video = _mean(found.video, pair.video_velocity, learned)
-    weight = (~pair.committed).float() if action_weight is None else action_weight * ~pair.committed
-    return FlowLoss(video, _mean(found.action, pair.action_velocity, weight.unsqueeze(-1)))
+    free = (~pair.committed).float().unsqueeze(-1)
+    return FlowLoss(
+        _mean(found.video, pair.video_velocity, learned),
+        _mean(found.action, pair.action_velocity, free),
+    )
 
 
 @dataclass(frozen=True)

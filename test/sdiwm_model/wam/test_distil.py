@@ -51,8 +51,10 @@ NOISE = torch.randn(B, SIZE.chunk, SIZE.action, generator=torch.Generator().manu
 
 
 def distilled(student, teacher, projections, pair):
-    contexts = context_of(student), context_of(teacher)
-    return vars(distillation_loss(student, teacher, projections, contexts, C, pair))
+    found = student.denoise(context_of(student), C, pair.video, pair.action)
+    with torch.no_grad():
+        wanted = teacher.denoise(context_of(teacher), C, pair.video, pair.action)
+    return vars(distillation_loss(student, found, wanted, projections, pair))
 
 
 @pytest.mark.parametrize("sparse", [0.0, 1.0])
