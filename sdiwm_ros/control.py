@@ -131,7 +131,7 @@ class PlanningLoop:
         self.plan_ms = Samples(RECORDED_PLANS)
         self.chunk_ms, self.chunk_age_ms = Samples(), Samples(RECORDED_PLANS)
         self.chunk_at = Samples(RECORDED_PLANS)  # s, monotonic: when each came into force
-        self.overruns = 0
+        self.overruns = self.late_chunks = 0
         self.refused_plans = 0
 
     def set_goal(self, goal: Goal) -> int:
@@ -236,6 +236,7 @@ class PlanningLoop:
 
     def _note_chunk(self, plan: Plan) -> None:
         self.chunk_age_ms.add(1000 * plan.age_s)
+        self.late_chunks += plan.late
         if plan.inference_s:
             self.chunk_ms.add(1000 * plan.inference_s)
             self.chunk_at.add(time.monotonic())

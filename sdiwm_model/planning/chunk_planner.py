@@ -46,7 +46,8 @@ class ChunkPlanner:
         if actions is None:
             actions = self._rest
         elapsed = time.perf_counter() - began
-        return Plan(actions[: self.settings.horizon], math.nan, elapsed, took, self._stream.age)
+        stream, shown = self._stream, actions[: self.settings.horizon]
+        return Plan(shown, math.nan, elapsed, took, stream.age, bool(took) and stream.late)
 
     def _in_force(self, at: float) -> Array | None:
         chunks = self._stream.remaining(at)

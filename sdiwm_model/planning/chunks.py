@@ -127,7 +127,7 @@ class ChunkStream:
         self._chunks: Array | None = None
         self._began = 0.0  # when the first row of the chunks in force acts
         self._behind = 0.0  # when what they were made from was seen
-        self.late = 0
+        self.late = False  # whether they came into force after more than their prefix
 
     @property
     def age(self) -> float:
@@ -215,7 +215,8 @@ class ChunkStream:
         """What will be carried out until the chunk is there (k, A); None where that is nothing."""
         expected = self._settings.delay + max(self._durations, default=0.0)
         steps = (expected + sighting.acts - sighting.seen) / self._dt
-        rows = min(math.ceil(steps - PUNCTUAL), self._engine.size.chunk - 1)
+        least = 0 if isinstance(self._executor, AtOnce) else 1  # a thread is never there at once
+        rows = min(max(math.ceil(steps - PUNCTUAL), least), self._engine.size.chunk - 1)
         actions = in_force(sighting.seen) if rows > 0 else None
         return None if actions is None else actions[:rows]
 
@@ -244,9 +245,9 @@ class ChunkStream:
         if not isinstance(self._executor, AtOnce):
             self._durations.append(took)
         if self._chunks is None:  # the robot has stood still so far: the chunk begins now
-            self._began = sighting.acts
+            self._began, self.late = sighting.acts, False
         else:
             self._began = pending.seen
-            self.late += sighting.acts > pending.seen + pending.rows * self._dt + tolerance
+            self.late = sighting.acts > pending.seen + pending.rows * self._dt + tolerance
         self._chunks, self._behind = made, pending.seen
         return took

@@ -63,6 +63,7 @@ class Plan:
 
     inference_s: how long the chunk took that this plan is the first of; 0 where it is not new.
     age_s: by how much the observation behind the actions is older than the newest one.
+    late: whether that chunk came after more than what it had been told would be carried out.
     """
 
     actions: Array
@@ -70,6 +71,7 @@ class Plan:
     elapsed_s: float
     inference_s: float = 0.0
     age_s: float = 0.0
+    late: bool = False
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,10 @@ class PlannerNode(ModelNode):
     def _chunk_figures(self) -> dict[str, object]:
         loop = self._planning
         at = loop.chunk_at.values()
-        figures: dict[str, object] = {"chunks": loop.chunk_ms.count}
+        figures: dict[str, object] = {
+            "chunks": loop.chunk_ms.count,
+            "late_chunks": loop.late_chunks,
+        }
         if len(at) > 1:
             figures["chunk_hz"] = (len(at) - 1) / (at[-1] - at[0])
         for name, samples in (("chunk", loop.chunk_ms), ("chunk_age", loop.chunk_age_ms)):

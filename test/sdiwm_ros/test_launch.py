@@ -114,6 +114,14 @@ def test_the_planner_alone_can_have_another_back_end(control, monkeypatch):
     assert nodes["planner"]["parameters"]["backend"] == "native"
 
 
+@pytest.mark.parametrize("backend", ["wam", "wam+mppi"])
+def test_a_planner_of_chunks_gets_their_latents_from_the_observer(control, monkeypatch, backend):
+    nodes = described(control, monkeypatch, planner_backend=backend)
+    assert nodes["observer"]["parameters"]["backend"] == backend
+    assert nodes["planner"]["parameters"]["backend"] == backend
+    assert "backend" not in nodes["language_goal"]["parameters"]
+
+
 def test_a_microcontroller_plans_where_one_is_named(control, monkeypatch):
     nodes = described(control, monkeypatch, mcu="/dev/ttyACM0")
     assert nodes["mcu_bridge"]["parameters"]["port"] == "/dev/ttyACM0"

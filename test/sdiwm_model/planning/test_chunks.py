@@ -1,5 +1,5 @@
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ class CountingEngine:
         raise NotImplementedError
 
 
-class Later(AtOnce):
+class Later(Executor):
     """Runs its jobs when told to, in their order."""
 
     def __init__(self):
@@ -178,8 +178,19 @@ def test_a_chunk_that_is_over_is_reported_and_the_next_one_is_carried_out():
     assert not act(planner, [8 * TICKS + 2]).any()
     executor.work()
     act(planner, [8 * TICKS + 3])
-    assert planner._stream.late == 0  # who rests waits for nothing
-    assert act(planner, [9 * TICKS])[0, 0] > 0
+    assert act(planner, [9 * TICKS + 4])[0, 0] > 0
+
+
+def test_a_chunk_that_comes_after_more_than_its_prefix_is_late():
+    executor = Later()
+    planner = make_planner(executor=executor)
+    told = []
+    for tick in range(6 * TICKS):
+        if tick not in range(2 * TICKS, 5 * TICKS):  # one chunk takes three model steps
+            executor.work()
+        told.append(planner.plan_at(sighting(tick), C, None))
+    assert [i for i, plan in enumerate(told) if plan.late] == [5 * TICKS]
+    assert told[5 * TICKS].age_s == pytest.approx(3 * DT + DT, abs=DT)
 
 
 def test_another_goal_begins_another_episode_at_rest():
