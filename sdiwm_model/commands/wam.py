@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders with demonstrations: `sdiwm collect --mixture demonstration=1`",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="DIR",
+        help="--out of a finished run with a larger size, of the same data: learn from it too",
+    )  # fmt: skip
     parser.add_argument("--seed", type=seed, default=0, help="of weights and batches")
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
@@ -36,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from sdiwm_model.wam.settings import configure
     from sdiwm_model.wam.training import train_wam
 
-    train_wam(args.bundle, args.data, args.out, configure(args.set, args.config), args.seed)
+    config = configure(args.set, args.config)
+    train_wam(args.bundle, args.data, args.out, config, args.seed, args.teacher)
     print(f"wrote {args.out / 'wam'}; next: copy it into {args.bundle}")
     return 0

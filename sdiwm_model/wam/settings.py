@@ -37,6 +37,9 @@ class WamConfig:
     weight_decay: float
     average: float
     video_weight: float
+    teacher_weight: float
+    few_step_updates: int
+    few_step_rate: float
     draw: Draw = field(default_factory=Draw)
     save_every: int
 

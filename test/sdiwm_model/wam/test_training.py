@@ -12,8 +12,10 @@ from sdiwm_model.sizes import find_size
 from sdiwm_model.wam.checkpoint import FOLDER, load_wam
 from sdiwm_model.wam.experience import load_demonstrations
 from sdiwm_model.wam.model import WorldActionModel
+from sdiwm_model.wam.optimise import learning_rate
 from sdiwm_model.wam.settings import configure
-from sdiwm_model.wam.training import learning_rate, scale, train_wam, wam_loss
+from sdiwm_model.wam.stages import wam_loss
+from sdiwm_model.wam.training import scale, train_wam
 
 SMALL = [
     "size=miniature", "size_changes={}", "updates=12", "sequences=2", "chunks=3", "save_every=5",
@@ -60,6 +62,56 @@ def test_a_killed_run_goes_on_to_the_same_weights(random_bundle, demonstrations,
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
+@pytest.mark.parametrize("killed_after", [12, 15])
+def test_a_run_killed_on_its_way_to_few_steps_goes_on_to_the_same_weights(
+    random_bundle, demonstrations, tmp_path, killed_after
+):
+    def kill(done):
+        if done == killed_after:
+            raise KilledError
+
+    few = ["few_step_updates=6", "save_every=2"]
+    whole = trained(random_bundle, demonstrations, tmp_path / "whole", settings=few)
+    broken = tmp_path / "broken"
+    with pytest.raises(KilledError):
+        trained(random_bundle, demonstrations, broken, settings=few, after_update=kill)
+    again = trained(random_bundle, demonstrations, broken, settings=few)
+    wanted, found = weights_of(whole), weights_of(again)
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert load_wam(broken, read_manifest(random_bundle))[1].one_step
+
+
+def test_few_steps_are_learned_by_the_action_expert_and_the_ranker_alone(
+    random_bundle, demonstrations, tmp_path
+):
+    plain = weights_of(trained(random_bundle, demonstrations, tmp_path / "plain"))
+    few = trained(random_bundle, demonstrations, tmp_path / "few", settings=["few_step_updates=3"])
+    changed = {n.split(".")[0] for n, w in weights_of(few).items() if not torch.equal(w, plain[n])}
+    assert changed == {"action_expert", "actions", "ranker"}
+    assert not load_wam(tmp_path / "plain", read_manifest(random_bundle))[1].one_step
+
+
+def test_a_student_learns_from_a_larger_teacher_of_the_same_data(
+    random_bundle, demonstrations, tmp_path
+):
+    teacher, bundle = tmp_path / "teacher", random_bundle
+    trained(bundle, demonstrations, teacher, settings=["size.depth=3", "size.video_width=24"])
+    plain = weights_of(trained(bundle, demonstrations, tmp_path / "plain"))
+    taught = trained(bundle, demonstrations, tmp_path / "taught", teacher=teacher)
+    assert any(not torch.equal(w, plain[n]) for n, w in weights_of(taught).items())
+    with pytest.raises(SdiwmError, match="another teacher"):
+        trained(bundle, demonstrations, tmp_path / "taught", teacher=tmp_path / "plain")
+
+
+def test_a_teacher_of_other_chunks_is_refused_before_anything_is_written(
+    random_bundle, demonstrations, tmp_path
+):
+    trained(random_bundle, demonstrations, tmp_path / "teacher", settings=["size.chunk=6"])
+    with pytest.raises(SdiwmError, match="the teacher's chunk is 6, the student's 8"):
+        trained(random_bundle, demonstrations, tmp_path / "run", teacher=tmp_path / "teacher")
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_lowers_both_errors(random_bundle, demonstrations):
     world, manifest = load_model(random_bundle)
     data = load_demonstrations([demonstrations], world)
@@ -71,17 +123,16 @@ def test_training_lowers_both_errors(random_bundle, demonstrations):
     losses = []
     for number in range(50):
         loss = wam_loss(model, data, config, torch.Generator().manual_seed(number))
-        losses.append([loss.video.item(), loss.action.item()])
+        losses.append([loss.parts["video"].item(), loss.parts["action"].item()])
         optimiser.zero_grad()
-        (loss.video + loss.action).backward()
+        loss.total.backward()
         optimiser.step()
     first, last = torch.tensor(losses[:10]).mean(dim=0), torch.tensor(losses[-10:]).mean(dim=0)
     assert (last < 0.9 * first).all()
 
 
 def test_the_rate_warms_up_and_falls_to_nothing():
-    config = configure(["updates=100", "learning_rate=1.0"])
-    rates = [learning_rate(config, step) for step in range(100)]
+    rates = [learning_rate(1.0, 100, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == rates[4] == 1.0
     assert 0.0 < rates[-1] < 1e-3
