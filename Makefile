@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
 
-.PHONY: demo test lint weights ship clean
+.PHONY: demo test lint weights ship wam ship-wam clean
 
 demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
@@ -43,3 +43,11 @@ ship:
 	cp -rT runs/weights/$(TASK)/$(SEED)/bundle sdiwm_model/weights/.$(TASK)
 	rm -rf sdiwm_model/weights/$(TASK)
 	mv sdiwm_model/weights/.$(TASK) sdiwm_model/weights/$(TASK)
+
+# The same of the task's world-action model, which lies in the folder wam of the shipped weights.
+wam: $(READY)
+	.ci/wam.sh $(TASK) $(SEED)
+
+ship-wam:
+	rm -rf sdiwm_model/weights/$(TASK)/wam
+	cp -r runs/wam/$(TASK)/$(SEED)/wam sdiwm_model/weights/$(TASK)/wam
