@@ -152,6 +152,7 @@ setup(
             "compression = sdiwm_model.commands.bench_compression",
             "language = sdiwm_sim.commands.bench_language",
             "prefix = sdiwm_sim.commands.bench_prefix",
+            "wam = sdiwm_sim.commands.bench_wam",
             "frechet = sdiwm_model.commands.bench_frechet",
             "pretraining = sdiwm_model.commands.bench_pretraining",
         ],

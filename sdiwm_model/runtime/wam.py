@@ -33,6 +33,7 @@ class WamRuntime(OnnxRuntime):
 
     Args:
         backend: "wam" or "wam+mppi".
+        engine: of the bundle's world-action model; opened here where it is not given.
 
     Raises:
         SdiwmError: the bundle holds no world-action model, one of another encoder or format, or the
@@ -45,12 +46,13 @@ class WamRuntime(OnnxRuntime):
         backend: str,
         settings: WamSettings,
         text_encoder: str | Path | None = None,
+        engine: WamEngine | None = None,
     ) -> None:
         super().__init__(folder, text_encoder)
         self.backend = backend
         self._settings = settings
         self.wam, self._chunks = check_wam(folder, self.manifest, backend, settings)
-        self._engine = _open_engine(folder, self.manifest)
+        self._engine = engine or _open_engine(folder, self.manifest)
         self._proprio = _read_normalisation(folder / WEIGHTS)
 
     def fuse(self, features: Array, proprio: Array) -> Array:
