@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from sdiwm_model.checkpoint import read_manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.onnx import TOLERANCE
 from sdiwm_model.files import write_json
 from sdiwm_model.wam.checkpoint import FOLDER, WEIGHTS, load_wam, write_wam_manifest
-from sdiwm_model.wam.graph_builder import OPSET
+from sdiwm_model.wam.graph_builder import OPSET, GraphBuilder
 from sdiwm_model.wam.graphs import build_graphs
 from sdiwm_model.wam.model import WorldActionModel
 from sdiwm_model.wam.onnx_engine import OnnxWamEngine
+from sdiwm_model.wam.precisions import ROUNDED, in_fp16, in_int8
 from sdiwm_model.wam.protocols import StepPair, WamEngine
-from sdiwm_model.wam.switches import UNOPTIMISED, Switches
+from sdiwm_model.wam.switches import PRECISIONS, UNOPTIMISED, Switches
 from sdiwm_model.wam.torch_engine import TorchWamEngine
-from sdiwm_model.wam.weights import FLOAT, GRAPHS, graph_file
+from sdiwm_model.wam.weights import (
+    FLOAT,
+    FP16,
+    GRAPHS,
+    INT8_WEIGHTS,
+    Tensors,
+    graph_file,
+)
 
 COMPARED = {  # every graph has its turn; without reuse only passes that see all are the same
     Switches(): (StepPair(1, 2), StepPair(2, 1, "inverse"), StepPair(0, 2, "prefill")),
@@ -34,47 +44,81 @@ COMPARED = {  # every graph has its turn; without reuse only passes that see all
 }
 
 
-def export_wam(bundle: Path) -> float:
-    """Write the graphs of the world-action model in ``bundle``; the largest error of its chunks.
+def export_wam(bundle: Path) -> dict[str, float]:
+    """Write the graphs of the world-action model in ``bundle`` in every precision.
+
+    Returns:
+        How far their chunks are from torch's at most, in units of the action's limit.
 
     Raises:
-        SdiwmError: there is none, or what the graphs make differs from torch by more than 1e-4.
+        SdiwmError: there is none, or what the float graphs make differs by more than 1e-4.
     """
     model, manifest = load_wam(bundle, read_manifest(bundle))
-    error = export_graphs(bundle / FOLDER, model)
+    errors = export_graphs(bundle / FOLDER, model, PRECISIONS)
     about = {"opset": OPSET, "onnx": version("onnx"), "onnxruntime": version("onnxruntime")}
-    provenance = manifest.provenance | {"graphs": about}
+    provenance = manifest.provenance | {"graphs": about | {"errors": errors}}
     write_wam_manifest(bundle / FOLDER, replace(manifest, provenance=provenance))
-    return error
+    return errors
 
 
-def export_graphs(folder: Path, model: WorldActionModel) -> float:
-    """Write the graphs of ``model`` into ``folder``, which holds its weights; the largest error.
+def export_graphs(
+    folder: Path, model: WorldActionModel, precisions: Sequence[str] = (FLOAT,)
+) -> dict[str, float]:
+    """Write the graphs of ``model`` into ``folder``, which holds its weights.
 
-    Raises:
-        SdiwmError: what they make differs from torch by more than 1e-4; nothing was written.
+    Args:
+        precisions: of `switches.PRECISIONS`, float among them.
+
+    Returns, and raises, as `export_wam`; nothing is written that differs too much.
     """
-    import onnx
-
-    shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    tensors = {name: x.numpy() for name, x in model.state_dict().items()}
+    shapes = {name: x.shape for name, x in tensors.items()}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary)
         shutil.copyfile(folder / WEIGHTS, made / WEIGHTS)
         built = build_graphs(model.size, shapes)
-        for name, graph in built.items():
-            onnx.save(graph.model(), made / graph_file(name, FLOAT))
-        named = {name: graph.weights for name, graph in built.items()}
-        write_json(made / GRAPHS, {"opset": OPSET, FLOAT: named})
-        error = max(_difference(made, model, *each) for each in COMPARED.items())
-        if not error <= TOLERANCE:
+        named = {each: _write(made, built, tensors, each) for each in precisions}
+        write_json(made / GRAPHS, {"opset": OPSET} | named)
+        errors = {each: _largest_difference(made, model, each) for each in precisions}
+        if not errors[FLOAT] <= TOLERANCE:
             raise SdiwmError(
-                f"the ONNX graphs' chunks differ from torch's by {error:.2g} (allowed "
+                f"the ONNX graphs' chunks differ from torch's by {errors[FLOAT]:.2g} (allowed "
                 f"{TOLERANCE:g}): nothing was written; the weights may be damaged."
             )
-        for path in made.glob("*.onnx"):
+        (made / WEIGHTS).unlink()
+        for path in made.iterdir():
             path.replace(folder / path.name)
-        (made / GRAPHS).replace(folder / GRAPHS)
-    return error
+    return errors
+
+
+def _write(
+    folder: Path, built: Mapping[str, GraphBuilder], tensors: Tensors, precision: str
+) -> dict[str, list[str]]:
+    """All graphs in one precision; the weights that each of them names."""
+    import onnx
+
+    named: dict[str, list[str]] = {}
+    all_rounded: Tensors = {}
+    for name, graph in built.items():
+        if precision == FLOAT:
+            made = graph.model()
+        elif precision == FP16:
+            made = in_fp16(graph, tensors)
+        elif name in ROUNDED:
+            made, rounded = in_int8(graph, tensors)
+            all_rounded |= rounded
+        else:
+            continue
+        onnx.save(made, folder / graph_file(name, precision))
+        named[name] = sorted(x.name for x in made.graph.initializer if x.external_data)
+    if all_rounded:
+        (folder / INT8_WEIGHTS).write_bytes(save(all_rounded))
+    return named
+
+
+def _largest_difference(folder: Path, model: WorldActionModel, precision: str) -> float:
+    each = ((replace(switches, precision=precision), x) for switches, x in COMPARED.items())
+    return max(_difference(folder, model, *x) for x in each)
 
 
 def _difference(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sdiwm_model.wam.checkpoint import WEIGHTS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, TensorProto
 
 OPSET = 20  # the first with GELU as one operator
 IR_VERSION = 10  # the first that goes with it
@@ -32,7 +32,7 @@ class GraphBuilder:
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
         self._constants: dict[tuple[Any, ...], Any] = {}
-        self._weights: dict[str, Any] = {}
+        self._weights: dict[str, TensorProto] = {}
 
     def input(self, name: str, shape: Shape, kind: Kind = np.float32) -> str:
         """An input of the graph."""
@@ -48,22 +48,8 @@ class GraphBuilder:
 
     def weight(self, name: str) -> str:
         """A tensor of the model."""
-        from onnx import TensorProto
-
         if name not in self._weights:
-            shape = self._shapes[name]
-            absent = TensorProto(
-                name=name,
-                dims=shape,
-                data_type=TensorProto.FLOAT,
-                data_location=TensorProto.EXTERNAL,
-            )
-            length = str(4 * int(np.prod(shape)))
-            # The format asks where it is; the engine hands it over, and no file is read.
-            for key, value in (("location", WEIGHTS), ("offset", "0"), ("length", length)):
-                entry = absent.external_data.add()
-                entry.key, entry.value = key, value
-            self._weights[name] = absent
+            self._weights[name] = name_weight(name, self._shapes[name], np.dtype(np.float32))
         return name
 
     def constant(self, value: NDArray[Any]) -> str:
@@ -131,6 +117,24 @@ class GraphBuilder:
     def weights(self) -> list[str]:
         """Names of the weights that the graph asks for."""
         return sorted(self._weights)
+
+
+def name_weight(name: str, shape: Sequence[int], kind: np.dtype[Any]) -> TensorProto:
+    """A tensor that a graph names and does not hold."""
+    from onnx import TensorProto, helper
+
+    absent = TensorProto(
+        name=name,
+        dims=shape,
+        data_type=helper.np_dtype_to_tensor_dtype(kind),
+        data_location=TensorProto.EXTERNAL,
+    )
+    length = str(kind.itemsize * int(np.prod(shape)))
+    # The format asks where it is; the engine hands it over, and no file is read.
+    for key, value in (("location", WEIGHTS), ("offset", "0"), ("length", length)):
+        entry = absent.external_data.add()
+        entry.key, entry.value = key, value
+    return absent
 
 
 def _value(name: str, shape: Shape, kind: Kind) -> Any:

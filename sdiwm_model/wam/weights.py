@@ -65,13 +65,17 @@ class GraphFolder:
     """
 
     def __init__(self, folder: Path, precision: str) -> None:
-        self._folder, self._precision = folder, precision
+        self._folder = folder
         if not (folder / GRAPHS).is_file():
             raise SdiwmError(f"{folder} holds no ONNX graphs: {MAKE}")
-        named = read_json_object(folder / GRAPHS, REMEDY).get(precision)
-        if not isinstance(named, dict):
+        named = read_json_object(folder / GRAPHS, REMEDY)
+        if precision not in named:
             raise SdiwmError(f"{folder} holds no graphs of precision '{precision}': {MAKE}")
-        self._named: dict[str, list[str]] = named
+        self._named: dict[str, tuple[str, list[str]]] = {  # what is not rounded is a float
+            name: (graph_file(name, kind), tensors)
+            for kind in (FLOAT, precision)
+            for name, tensors in named[kind].items()
+        }
         self._tensors = read_tensors(folder, precision)
 
     def tensor(self, name: str) -> NDArray[Any]:
@@ -86,9 +90,11 @@ class GraphFolder:
 
     def open(self, graph: str) -> InferenceSession:
         """A graph, ready to run on one thread."""
-        path = self._folder / graph_file(graph, self._precision)
+        file, names = self._named[graph]
         try:
-            weights = {name: self._tensors[name] for name in self._named[graph]}
+            weights = {name: self._tensors[name] for name in names}
         except KeyError as error:
-            raise SdiwmError(f"{path} names {error}, which is not there; {REMEDY}") from None
-        return open_session(path, weights=weights)
+            raise SdiwmError(
+                f"{self._folder / file} names {error}, which is not there; {REMEDY}"
+            ) from None
+        return open_session(self._folder / file, weights=weights)
