@@ -51,3 +51,4 @@ wam: $(READY)
 ship-wam:
 	rm -rf sdiwm_model/weights/$(TASK)/wam
 	cp -r runs/wam/$(TASK)/$(SEED)/wam sdiwm_model/weights/$(TASK)/wam
+	$(BIN)/sdiwm export wam --bundle sdiwm_model/weights/$(TASK)

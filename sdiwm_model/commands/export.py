@@ -3,6 +3,7 @@
 Without an action: turn a trained run into a deployable bundle, ONNX graphs and the int8 engine.
 cpp      compile any ONNX network to integer C++17 for a microcontroller
 encoder  add the int8 image encoder for microcontrollers to a bundle that was exported without
+wam      the ONNX graphs of a bundle's world-action model, in every precision
 """
 
 from __future__ import annotations
@@ -48,11 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of its task: a folder of episodes that `sdiwm collect` wrote, or an .npz "
         "file with an array 'image' (N, H, W, 3)",
     )  # fmt: skip
+    graphs = "write the ONNX graphs of a bundle's world-action model, in every precision"
+    wam = actions.add_parser("wam", help=graphs, description=graphs)
+    wam.add_argument(
+        "--bundle", type=Path, required=True, help="folder of the bundle that holds it, in wam"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the bundle or the C++, and say what came of it."""
-    actions = {"cpp": _cpp, "encoder": _encoder, None: _bundle}
+    actions = {"cpp": _cpp, "encoder": _encoder, "wam": _wam, None: _bundle}
     return actions[args.action](args)
 
 
@@ -77,6 +83,16 @@ def _encoder(args: argparse.Namespace) -> int:
 
     manifest = complete_bundle(args.bundle, args.calibration)
     print(f"wrote {args.bundle / ENCODER}, model hash {manifest.model_hash}")
+    return 0
+
+
+def _wam(args: argparse.Namespace) -> int:
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.wam.export import export_wam
+
+    for precision, error in export_wam(args.bundle, read_manifest(args.bundle)).items():
+        print(f"{precision}: chunks differ from torch's by {error:.1e} of the action's limit")
+    print(f"wrote {args.bundle / 'wam'}")
     return 0
 
 

@@ -37,10 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, then write the folder wam, for the bundle."""
+    from sdiwm_model.checkpoint import read_manifest
+    from sdiwm_model.wam.export import export_wam
     from sdiwm_model.wam.settings import configure
     from sdiwm_model.wam.training import train_wam
+    from sdiwm_model.wam.weights import FLOAT
 
     config = configure(args.set, args.config)
     train_wam(args.bundle, args.data, args.out, config, args.seed, args.teacher)
+    export_wam(args.out, read_manifest(args.bundle), (FLOAT,))
     print(f"wrote {args.out / 'wam'}; next: copy it into {args.bundle}")
     return 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from sdiwm_model.checkpoint import read_manifest
+from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.export.onnx import TOLERANCE
 from sdiwm_model.files import write_json
@@ -44,8 +44,15 @@ COMPARED = {  # every graph has its turn; without reuse only passes that see all
 }
 
 
-def export_wam(bundle: Path) -> dict[str, float]:
-    """Write the graphs of the world-action model in ``bundle`` in every precision.
+def export_wam(
+    bundle: Path, base: Manifest, precisions: Sequence[str] = PRECISIONS
+) -> dict[str, float]:
+    """Write the graphs of the world-action model in ``bundle``.
+
+    Args:
+        bundle: any folder that holds one, in `wam`.
+        base: of the bundle that it stands on.
+        precisions: of `switches.PRECISIONS`, float among them.
 
     Returns:
         How far their chunks are from torch's at most, in units of the action's limit.
@@ -53,8 +60,8 @@ def export_wam(bundle: Path) -> dict[str, float]:
     Raises:
         SdiwmError: there is none, or what the float graphs make differs by more than 1e-4.
     """
-    model, manifest = load_wam(bundle, read_manifest(bundle))
-    errors = export_graphs(bundle / FOLDER, model, PRECISIONS)
+    model, manifest = load_wam(bundle, base)
+    errors = export_graphs(bundle / FOLDER, model, precisions)
     about = {"opset": OPSET, "onnx": version("onnx"), "onnxruntime": version("onnxruntime")}
     provenance = manifest.provenance | {"graphs": about | {"errors": errors}}
     write_wam_manifest(bundle / FOLDER, replace(manifest, provenance=provenance))
@@ -64,10 +71,7 @@ def export_wam(bundle: Path) -> dict[str, float]:
 def export_graphs(
     folder: Path, model: WorldActionModel, precisions: Sequence[str] = (FLOAT,)
 ) -> dict[str, float]:
-    """Write the graphs of ``model`` into ``folder``, which holds its weights.
-
-    Args:
-        precisions: of `switches.PRECISIONS`, float among them.
+    """Write the graphs of ``model`` into ``folder``, which holds its weights, and remove others.
 
     Returns, and raises, as `export_wam`; nothing is written that differs too much.
     """
@@ -86,6 +90,8 @@ def export_graphs(
                 f"{TOLERANCE:g}): nothing was written; the weights may be damaged."
             )
         (made / WEIGHTS).unlink()
+        for path in (*folder.glob("*.onnx"), folder / INT8_WEIGHTS):
+            path.unlink(missing_ok=True)
         for path in made.iterdir():
             path.replace(folder / path.name)
     return errors
