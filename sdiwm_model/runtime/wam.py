@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdiwm_model.checkpoint import REMEDY, WEIGHTS, Manifest
+from sdiwm_model.checkpoint import REMEDY, WEIGHTS
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.chunk_planner import ChunkPlanner
 from sdiwm_model.planning.chunks import AtOnce, ChunkStream
@@ -23,7 +23,10 @@ from sdiwm_model.planning.protocols import Array, Dynamics, PlannerSettings, Tim
 from sdiwm_model.runtime.checks import as_floats, check_disagreement
 from sdiwm_model.runtime.onnx import OnnxRuntime
 from sdiwm_model.runtime.wam_settings import WamSettings, check_wam
+from sdiwm_model.wam.checkpoint import FOLDER
+from sdiwm_model.wam.onnx_engine import OnnxWamEngine
 from sdiwm_model.wam.protocols import WamEngine
+from sdiwm_model.wam.switches import Switches
 
 
 class WamRuntime(OnnxRuntime):
@@ -52,7 +55,9 @@ class WamRuntime(OnnxRuntime):
         self.backend = backend
         self._settings = settings
         self.wam, self._chunks = check_wam(folder, self.manifest, backend, settings)
-        self._engine = engine or _open_engine(folder, self.manifest)
+        self._engine = engine or OnnxWamEngine(
+            folder / FOLDER, self.wam.size, Switches(one_step=self.wam.one_step)
+        )
         self._proprio = _read_normalisation(folder / WEIGHTS)
 
     def fuse(self, features: Array, proprio: Array) -> Array:
@@ -119,13 +124,6 @@ class WamRuntime(OnnxRuntime):
                 f"planner.{changed[0]} means nothing to the back end 'wam', which carries out "
                 "chunks as they are: use wam+mppi"
             )
-
-
-def _open_engine(folder: Path, manifest: Manifest) -> WamEngine:
-    from sdiwm_model.wam.checkpoint import load_wam
-    from sdiwm_model.wam.torch_engine import TorchWamEngine
-
-    return TorchWamEngine(load_wam(folder, manifest)[0])
 
 
 def _read_normalisation(path: Path) -> tuple[Array, Array]:
