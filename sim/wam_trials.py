@@ -48,6 +48,7 @@ class Judge:
         `scores` are 0 or 1 for every trial, for comparisons of pairs.
 
         Args:
+            switches: of the engine, instead of those that robots run it with.
             candidates: of MPPI behind the proposals, instead of the bundle's own number.
         """
 

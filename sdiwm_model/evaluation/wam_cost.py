@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sdiwm_model.checkpoint import read_manifest
 from sdiwm_model.evaluation.round_robin import one_core, round_robin
 from sdiwm_model.planning.protocols import Array
 from sdiwm_model.report import distribution
-from sdiwm_model.wam.checkpoint import WamManifest
+from sdiwm_model.wam.checkpoint import FOLDER, WamManifest, read_wam_manifest
 from sdiwm_model.wam.protocols import StepPair, WamEngine
 from sdiwm_model.wam.switches import UNOPTIMISED, Switches
 
@@ -44,13 +45,16 @@ class Variant:
 
 
 def open_engine(bundle: Path, switches: Switches) -> WamEngine:
-    """The world-action model of ``bundle`` as it is run, with these switches."""
-    from sdiwm_model.checkpoint import read_manifest
-    from sdiwm_model.wam.checkpoint import load_wam
-    from sdiwm_model.wam.torch_engine import TorchWamEngine
+    """The world-action model of ``bundle`` as robots run it, with these switches."""
+    from sdiwm_model.wam.onnx_engine import OnnxWamEngine
 
-    model = load_wam(bundle, read_manifest(bundle))[0]
-    return TorchWamEngine(model, switches.token_drop, switches.one_step)
+    size = read_wam_manifest(bundle, read_manifest(bundle)).size
+    return OnnxWamEngine(bundle / FOLDER, size, switches)
+
+
+def standard(manifest: WamManifest) -> Switches:
+    """Those that robots run it with."""
+    return Switches(one_step=manifest.one_step)
 
 
 def variants(manifest: WamManifest) -> dict[str, Variant]:
@@ -70,18 +74,19 @@ def variants(manifest: WamManifest) -> dict[str, Variant]:
     found |= {name: Variant(switches, SYMMETRIC) for name, switches in alone.items()}
     found["asymmetric steps"] = Variant(off, default)
     if manifest.one_step:
-        single = replace(default, action=1)
-        found["few-step head, one action step"] = Variant(replace(off, one_step=True), single)
-    both = Switches()
+        found["few-step head"] = Variant(replace(off, one_step=True), default)
+    both, steps = standard(manifest), default
     found |= {
         "all exact switches": Variant(both, SYMMETRIC),
-        "together: exact switches, asymmetric steps": Variant(both, default),
-        "together, ranked half": Variant(replace(both, token_drop="ranked"), default),
-        "together, int8": Variant(replace(both, precision="int8"), default),
+        "together: exact switches, asymmetric steps": Variant(both, steps),
+        "together, feature cache": Variant(replace(both, feature_cache=True), steps),
     }
     if manifest.one_step:
-        last = Variant(replace(both, one_step=True), single)
-        found["together, one action step"] = last
+        steps = replace(default, action=1)
+        found["together, one action step"] = Variant(both, steps)
+    both = replace(both, token_drop="ranked")
+    found["... and the ranked half of the future"] = Variant(both, steps)
+    found["... and int8"] = Variant(replace(both, precision="int8"), steps)
     return found
 
 
@@ -128,16 +133,27 @@ def pair_costs(
     return {name: distribution(each) for name, each in times.items()}
 
 
-def macs(engine: WamEngine, seen: Seen, steps: StepPair) -> int:
-    """Multiply-accumulates of one chunk, counted while torch's engine makes it."""
+def products(bundle: Path, seen: Seen, pairs: Iterable[StepPair]) -> dict[str, Any]:
+    """`parameters`, and `macs` of one chunk of each pair, counted while torch makes it.
+
+    Multiply-accumulates of a chunk whose observations' keys and values are there already.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    noise = seen.noise((engine.size.chunk, engine.size.action))
+    from sdiwm_model.wam.checkpoint import load_wam
+    from sdiwm_model.wam.torch_engine import TorchWamEngine
+
+    model = load_wam(bundle, read_manifest(bundle))[0]
+    engine = TorchWamEngine(model)
     for o in seen.observations[: engine.size.window]:
         engine.observe(o)
-    with FlopCounterMode(display=False) as counter:
-        engine.chunk(seen.c, noise, steps)
-    return counter.get_total_flops() // 2
+    noise = seen.noise((engine.size.chunk, engine.size.action))
+    macs = {}
+    for steps in pairs:
+        with FlopCounterMode(display=False) as counter:
+            engine.chunk(seen.c, noise, steps)
+        macs[str(steps)] = counter.get_total_flops() // 2
+    return {"parameters": sum(p.numel() for p in model.parameters()), "macs": macs}
 
 
 def streaming(engine: WamEngine, seen: Seen, steps: StepPair, count: int) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _one_task(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from tqdm import tqdm
 
     from sdiwm_model.checkpoint import read_manifest
-    from sdiwm_model.evaluation.wam_cost import open_engine
+    from sdiwm_model.evaluation.wam_cost import open_engine, products
     from sdiwm_model.shipped import bundle_folder
     from sdiwm_model.wam.checkpoint import FOLDER, read_wam_manifest
     from sdiwm_sim.task import make_task
@@ -96,7 +96,7 @@ def _one_task(args: argparse.Namespace, name: str) -> dict[str, Any]:
         for part in args.parts:
             bar.set_postfix_str(part)
             block[part] = getattr(bench, part)(judge)
-    return block | bench.products(first)
+    return block | products(first, seen, bench.pairs().values())
 
 
 class _Bench:
@@ -114,7 +114,7 @@ class _Bench:
 
     def grid(self, judge: Judge) -> dict[str, Any]:
         """Success and `chunk_ms` of every step pair, and of each its points below 10/10."""
-        pairs = self._pairs()
+        pairs = self.pairs()
         found = self._judged(judge, pairs)
         symmetric = next(reversed(found.values()))
         for each in found.values():
@@ -141,7 +141,7 @@ class _Bench:
             self.open_engine, self.manifest, self.seen, self.args.seconds, self.args.seeds[0]
         )
         for name, each in variants(self.manifest).items():
-            together = name.startswith("together")
+            together = name.startswith(("together", "..."))
             if together or name == REFERENCE or any(word in name for word in CHANGING):
                 costs[name] |= judge.wam(_settings(each.steps), each.switches)
         return costs
@@ -168,27 +168,12 @@ class _Bench:
 
     def streaming(self, judge: Judge) -> dict[str, Any]:
         """One long episode of the engine alone."""
-        from sdiwm_model.evaluation.wam_cost import streaming
-        from sdiwm_model.wam.switches import Switches
+        from sdiwm_model.evaluation.wam_cost import standard, streaming
 
-        engine = self.open_engine(Switches())
+        engine = self.open_engine(standard(self.manifest))
         return streaming(engine, self.seen, self.manifest.steps, self.args.streaming_steps)
 
-    def products(self, bundle: Path) -> dict[str, Any]:
-        """Parameters, and multiply-accumulates of a chunk of each pair."""
-        from sdiwm_model.checkpoint import read_manifest
-        from sdiwm_model.evaluation.wam_cost import macs
-        from sdiwm_model.wam.checkpoint import load_wam
-        from sdiwm_model.wam.torch_engine import TorchWamEngine
-
-        model = load_wam(bundle, read_manifest(bundle))[0]
-        engine = TorchWamEngine(model)
-        return {
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "macs": {str(each): macs(engine, self.seen, each) for each in self._pairs().values()},
-        }
-
-    def _pairs(self) -> dict[str, StepPair]:
+    def pairs(self) -> dict[str, StepPair]:
         """The grid, the default among it, 10/10 the last."""
         from sdiwm_model.evaluation.wam_cost import SYMMETRIC
         from sdiwm_model.wam.protocols import parse_steps
@@ -199,12 +184,10 @@ class _Bench:
         return found | {str(SYMMETRIC): SYMMETRIC}
 
     def _judged(self, judge: Judge, pairs: dict[str, StepPair]) -> dict[str, Any]:
-        from sdiwm_model.evaluation.wam_cost import pair_costs
-        from sdiwm_model.wam.switches import Switches
+        from sdiwm_model.evaluation.wam_cost import pair_costs, standard
 
-        times = pair_costs(
-            self.open_engine(Switches()), pairs, self.seen, self.args.seconds, self.args.seeds[0]
-        )
+        engine = self.open_engine(standard(self.manifest))
+        times = pair_costs(engine, pairs, self.seen, self.args.seconds, self.args.seeds[0])
         return {
             name: judge.wam(_settings(steps)) | {"chunk_ms": times[name]}
             for name, steps in pairs.items()

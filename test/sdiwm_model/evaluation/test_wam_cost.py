@@ -40,9 +40,11 @@ def test_each_switch_is_measured_alone_and_all_together(manifest):
     assert found["together: exact switches, asymmetric steps"].steps == manifest.steps
 
 
-def test_more_steps_take_more_products(engine, seen):
-    few, many = (wam_cost.macs(engine, seen, StepPair(n, n)) for n in (1, 10))
-    assert 5 * few < many < 20 * few
+def test_more_steps_take_more_products(wam_bundle, seen):
+    found = wam_cost.products(wam_bundle, seen, [StepPair(1, 1), StepPair(10, 10)])
+    few, many = found["macs"].values()
+    assert 3 * few < many < 20 * few
+    assert found["parameters"] > 1000
 
 
 def test_a_pair_that_takes_more_steps_takes_more_time(engine, seen):
