@@ -41,18 +41,17 @@ class Denoising:
 
     def ask(self, run: Pass) -> tuple[str, Feed]:
         """The graph of a pass, and what it takes of the chunks."""
-        tokens = [self._size.window * self._size.seen_tokens]
+        others = self._size.chunk if run.action_time is not None else 0
         feed: Feed = {}
         if run.video_time is not None:
             feed |= {"video": self.video, "kept": self._kept}
-            tokens.append(self.video.shape[1])
+            others += self.video.shape[1]
         else:
             feed |= self._read
-            tokens.append(self._read["read_keys_0"].shape[2])
+            others += self._read["read_keys_0"].shape[2]
         if run.action_time is not None:
             feed["action"] = self.action
-            tokens.append(self._size.chunk)
-        feed["parts"] = np.array(tokens)
+        feed["others"] = np.zeros((self._size.depth, self._size.heads, 1, others), np.float32)
         name = "action" if run.video_time is None else "joint" if "action" in feed else "video"
         experts = {x for x in ("video", "action") if x in feed}
         if self._quick and experts.issubset(self._middle):

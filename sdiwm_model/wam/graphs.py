@@ -94,34 +94,31 @@ class _Layers:
         return g.add(x, g.node("Mul", gates[5], g.linear(hidden, f"{name}.mlp.2")))
 
     def _told(self, x: str, shift: str, scale: str) -> str:
-        return self.graph.add(self.graph.node("Mul", self.norm(x), scale), shift)
+        """Layer normalisation, whose gain and bias may differ from token to token."""
+        return self._normalised(x, scale, shift)
 
     def norm(self, x: str) -> str:
         """Layer normalisation without a gain."""
-        ones = self.graph.constant(np.ones(self.width, np.float32))
-        return self.graph.node("LayerNormalization", x, ones, axis=-1, epsilon=EPSILON)
+        return self._normalised(x, self.graph.constant(np.ones(self.width, np.float32)))
+
+    def _normalised(self, *inputs: str) -> str:
+        return self.graph.node("LayerNormalization", *inputs, axis=-1, epsilon=EPSILON)
 
     def _name(self, layer: int) -> str:
         return f"{self.expert}_expert.layers.{layer}"
 
 
-def _attend(g: GraphBuilder, q: str, read: list[Pair], biases: list[str], parts: str) -> str:
-    """Softmax attention of q (N, h, m, d) over all of ``read``, whose batch is N or 1.
+def _joined(g: GraphBuilder, read: list[Pair]) -> Pair:
+    """Keys and values of all tokens that are read, (N, h, tokens, d)."""
+    keys, values = zip(*read, strict=True)
+    return g.node("Concat", *keys, axis=2), g.node("Concat", *values, axis=2)
 
-    Logits are joined, and not the keys, which would be copied for every chunk.
 
-    Args:
-        biases: added to the logits of the first of ``read``; the others have none.
-        parts: how many tokens each of ``read`` has.
-    """
-    logits = []
-    for i, (k, _) in enumerate(read):
-        each = g.node("MatMul", q, g.node("Transpose", k, perm=[0, 1, 3, 2]))
-        logits.append(g.add(each, biases[i]) if i < len(biases) else each)
-    shares = g.node("Softmax", g.node("Concat", *logits, axis=-1), axis=-1)
-    split = g.nodes("Split", len(read), shares, parts, axis=-1)
-    pairs = zip(split, read, strict=True)
-    return g.add(*(g.node("MatMul", share, v) for share, (_, v) in pairs))
+def _attend(g: GraphBuilder, q: str, read: Pair, bias: str) -> str:
+    """Softmax attention of q (N, h, m, d) over the tokens of ``read``."""
+    k, v = read
+    logits = g.node("MatMul", q, g.node("Transpose", k, perm=[0, 1, 3, 2]))
+    return g.node("MatMul", g.node("Softmax", g.add(logits, bias), axis=-1), v)
 
 
 def _per_layer(
@@ -130,24 +127,29 @@ def _per_layer(
     return {i: g.input(f"{name}_{i}", shape) for i in layers}
 
 
-def _window(g: GraphBuilder, size: WamSize, layers: tuple[int, ...]) -> dict[int, Pair]:
-    """Inputs `keys_i` and `values_i` (1, h, W * n, d)."""
-    shape: list[int | str] = [1, size.heads, size.window * size.seen_tokens, size.head_width]
+def _window(
+    g: GraphBuilder, size: WamSize, layers: tuple[int, ...], chunks: int | str
+) -> dict[int, Pair]:
+    """Inputs `keys_i` and `values_i` (N, h, W * n, d)."""
+    shape: list[int | str] = [chunks, size.heads, size.window * size.seen_tokens, size.head_width]
     keys, values = (_per_layer(g, name, shape, layers) for name in ("keys", "values"))
     return {i: (keys[i], values[i]) for i in layers}
 
 
-def _slot_biases(g: GraphBuilder, size: WamSize, lag: str) -> list[str]:
+def _slot_biases(g: GraphBuilder, size: WamSize, lag: str, others: str) -> list[str]:
     """Input `ages` (W,): model steps since each slot was seen, W where it must not be read ->
-    biases (1, h, 1, W * n) of each layer.
+    biases (1, h, 1, tokens) of each layer.
+
+    Args:
+        others: biases (depth, h, 1, ...) of what is read after the window.
     """
     never = np.full((size.depth, size.heads, 1), MASKED, np.float32)
     table = g.node("Concat", g.weight(lag), g.constant(never), axis=-1)
     chosen = g.node("Gather", table, g.input("ages", [size.window], np.int64), axis=-1)
     chosen = g.reshape(chosen, size.depth, size.heads, size.window, 1)
     tokens = g.integers(size.depth, size.heads, size.window, size.seen_tokens)
-    whole = g.reshape(g.node("Expand", chosen, tokens), size.depth, size.heads, 1, -1)
-    return g.split(whole, [1] * size.depth, axis=0)
+    slots = g.reshape(g.node("Expand", chosen, tokens), size.depth, size.heads, 1, -1)
+    return g.split(g.node("Concat", slots, others, axis=-1), [1] * size.depth, axis=0)
 
 
 def _embedded(g: GraphBuilder, size: WamSize, o: str) -> str:
@@ -175,18 +177,18 @@ def _observe(size: WamSize, shapes: Shapes) -> GraphBuilder:
     g = GraphBuilder("observe", shapes)
     x = _embedded(g, size, g.input("o", [1, size.observation]))
     layers = _Layers(g, size, "video", size.video_width)
-    window, gates = _window(g, size, every(size)[:-1]), _seen_gates(g, size)
-    slots = _slot_biases(g, size, "lag_video")
+    window, gates = _window(g, size, every(size)[:-1], 1), _seen_gates(g, size)
     newest = g.node("Gather", g.weight("lag_video"), g.integers(0), axis=-1)
-    own = g.split(g.reshape(newest, size.depth, -1, 1, 1), [1] * size.depth, axis=0)
-    parts = g.integers(size.window * size.seen_tokens, size.seen_tokens)
+    own = g.integers(size.depth, size.heads, 1, size.seen_tokens)
+    own = g.node("Expand", g.reshape(newest, size.depth, -1, 1, 1), own)
+    biases = _slot_biases(g, size, "lag_video", own)
     shape = [1, size.heads, size.seen_tokens, size.head_width]
     for i in range(size.depth):
         q, k, v = layers.ask(x, i, gates[i])
         g.output(f"key_{i}", k, shape)
         g.output(f"value_{i}", v, shape)
         if i < size.depth - 1:  # nobody reads what becomes of the tokens after the last layer
-            answer = _attend(g, q, [window[i], (k, v)], [slots[i], own[i]], parts)
+            answer = _attend(g, q, _joined(g, [window[i], (k, v)]), biases[i])
             x = layers.take(x, i, gates[i], answer)
     return g
 
@@ -214,7 +216,7 @@ def _recompute(size: WamSize, shapes: Shapes) -> GraphBuilder:
             bias = g.reshape(g.add(lags[i], never), -1, size.heads, size.window, 1)
             each_token = g.integers(1, 1, 1, size.seen_tokens)
             bias = g.reshape(g.node("Expand", bias, each_token), 0, 0, 1, tokens)
-            answer = _attend(g, q, [(k, v)], [bias], g.integers(tokens))
+            answer = _attend(g, q, (k, v), bias)
             x = layers.take(x, i, gates[i], answer)
     return g
 
@@ -285,11 +287,11 @@ def _rank(size: WamSize, shapes: Shapes) -> GraphBuilder:
 class _Pass:
     """One pass through one expert or both.
 
-    Inputs: `keys_i`, `values_i`, `ages`; `parts`: tokens of the window, the future and the actions,
-    as far as they are read; of the video expert `video` (N, m, PATCH), `kept` (m,), which tokens
-    those are, and `video_gates` (depth * 6, 1, width); of the action expert `action` (N, H, A) and
-    `action_gates` (depth * 6, H, width), and where it runs alone `read_keys_i`, `read_values_i`
-    (N, h, m, d) of the future, m = 0 for none.
+    Inputs: `keys_i`, `values_i`, `ages` of the window; `others`, biases (depth, h, 1, ...) of the
+    future and the actions, as far as they are read. Of the video expert `video` (N, m, PATCH),
+    `kept` (m,), which tokens those are, and `video_gates` (depth * 6, 1, width). Of the action
+    expert `action` (N, H, A) and `action_gates` (depth * 6, H, width), and where it runs alone
+    `read_keys_i`, `read_values_i` (N, h, m, d) of the future, m = 0 for none.
 
     Outputs: `video_velocity`, `action_velocity`, the future's `read_keys_i`, `read_values_i`; and
     `video_middle`, `action_middle`, which the layers between the first and the last have added,
@@ -313,18 +315,18 @@ class _Pass:
     def build(self) -> GraphBuilder:
         """The graph."""
         g, size = self._graph, self._size
-        window = _window(g, size, self._run)
-        biases = _slot_biases(g, size, "lag_action")
-        parts = g.input("parts", ["parts"], np.int64)
+        window = _window(g, size, self._run, "chunks")
+        others = g.input("others", [size.depth, size.heads, 1, "others"])
+        biases = _slot_biases(g, size, "lag_action", others)
         given = {} if "video" in self._experts else self._given_future()
         x, gates = self._embedded(), self._gates()
         first: dict[str, str] = {}
         for i in self._run:
             asked = {name: self._layers[name].ask(x[name], i, gates[name][i]) for name in x}
             own = [(k, v) for _, k, v in asked.values()]
-            read = [window[i], *([given[i]] if given else []), *own]
+            read = _joined(g, [window[i], *([given[i]] if given else []), *own])
             for name, (q, k, v) in asked.items():
-                answer = _attend(g, q, read, [biases[i]], parts)
+                answer = _attend(g, q, read, biases[i])
                 x[name] = self._layers[name].take(x[name], i, gates[name][i], answer)
                 if name == "video":
                     self._put_read(i, k, v)

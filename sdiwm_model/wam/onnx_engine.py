@@ -96,7 +96,7 @@ class OnnxWamEngine:
         c = as_floats("c", c, (self.size.conditioning,))[None]
         action = as_floats("noise", noise, (None, *self._chunk)).copy()
         given = self._begin_with(prefix, action)
-        window = self._window()
+        window = self._window(len(action))
         kept = self._kept(c, steps, window)
         video = np.repeat(self._video_noise[None, kept], len(action), axis=0)
         quick = self.switches.feature_cache
@@ -107,7 +107,7 @@ class OnnxWamEngine:
         told = self._gates_of_all(c, steps, plan, given)
         for i, each in enumerate(plan):
             if i and not self.switches.kv_reuse:
-                window = self._window(again=True)
+                window = self._window(len(action), again=True)
             gates = told[i] if told else self._gates(c, [each], given)[0]
             name, feed = chunks.ask(each)
             chunks.take(each, self._run(name, window | gates | feed))
@@ -127,19 +127,22 @@ class OnnxWamEngine:
         action[:, : len(prefix)] = prefix
         return len(prefix)
 
-    def _window(self, again: bool = False) -> Feed:
-        """Keys and values of the observations that are looked back on.
+    def _window(self, chunks: int, again: bool = False) -> Feed:
+        """Keys and values of the observations that are looked back on, for each of the chunks.
 
         again: although they were computed before.
         """
         if not len(self._history):
             raise SdiwmError("no chunk without an observation: call observe first")
-        if not self.switches.streaming:
-            found = self._run("recompute", self._history.feed())
-            return found | {"ages": self._history.ages()}
-        if again:
-            self._look()
-        return self._cache.feed() | {"ages": self._cache.ages}
+        if self.switches.streaming:
+            if again:
+                self._look()
+            found, ages = self._cache.feed(), self._cache.ages
+        else:
+            found, ages = self._run("recompute", self._history.feed()), self._history.ages()
+        if chunks > 1:
+            found = {name: np.repeat(each, chunks, axis=0) for name, each in found.items()}
+        return found | {"ages": ages}
 
     def _look(self) -> None:
         """Write keys and values of the newest observation into the cache."""
@@ -156,7 +159,7 @@ class OnnxWamEngine:
         if self.switches.streaming:
             values = self._cache.newest_values()
         else:
-            values = window[f"values_{self.size.depth - 1}"][:, :, : self.size.seen_tokens]
+            values = window[f"values_{self.size.depth - 1}"][:1, :, : self.size.seen_tokens]
         feed: Feed = {"values": np.ascontiguousarray(values), "c": c}
         return best_half(self._run("rank", feed)["scores"])
 
