@@ -8,8 +8,8 @@ from typing import Any
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.sizes import ModelSize
 
-POINT = 2  # numbers of one keypoint: x and y
-PATCH = 4  # numbers of one future token: two keypoints, the video at half resolution
+POINT = 4  # numbers of one token of what is seen: x and y of two keypoints
+PATCH = 8  # numbers of one future token: four keypoints, the video at half resolution
 MAY_BE_ZERO = ("proprio",)
 
 
@@ -58,7 +58,7 @@ class WamSize:
             if type(value) is not int or value < least:
                 self._refuse(field.name, f"use a whole number of at least {least}")
         if self.features % PATCH:
-            self._refuse("features", f"use a multiple of {PATCH}: two keypoints make a token")
+            self._refuse("features", f"use a multiple of {PATCH}: four keypoints make a token")
         if self.chunk % self.frames:
             self._refuse("chunk", f"use a multiple of 'frames' = {self.frames}")
         for name in ("video_width", "action_width"):
@@ -72,7 +72,7 @@ class WamSize:
 
     @property
     def seen_tokens(self) -> int:
-        """Tokens of one observation: its keypoints, and one of z and proprio."""
+        """Tokens of one observation: two keypoints each, and one of z and proprio."""
         return self.features // POINT + 1
 
     @property

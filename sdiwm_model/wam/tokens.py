@@ -29,7 +29,7 @@ class PerToken(nn.Module):
 
 
 class ObservationTokens(nn.Module):
-    """An observation [z | features | proprio] -> one token a keypoint, one of z and proprio."""
+    """An observation [z | features | proprio] -> a token of two keypoints, one of z and proprio."""
 
     mean: Tensor
     std: Tensor
@@ -51,7 +51,7 @@ class ObservationTokens(nn.Module):
 
 
 class FutureTokens(nn.Module):
-    """The imagined future: F moments, two keypoints a token, as the change from now in units of
+    """The imagined future: F moments, four keypoints a token, as the change from now in units of
     what such a change is in the data.
     """
 

@@ -128,7 +128,7 @@ def test_one_step_learns_where_many_steps_lead():
     optimiser = torch.optim.Adam(few_step_parameters(student), lr=1e-2)
     prefix = torch.zeros(B, 2, SIZE.action)
     losses = []
-    for _ in range(15):
+    for _ in range(30):
         steps = StepPair(1, 1), StepPair(1, 3)
         loss = few_step_loss(student, teacher, contexts, C, NOISE, *steps, prefix)
         optimiser.zero_grad()

@@ -28,7 +28,7 @@ def test_a_size_stands_on_the_world_model_s_encoder():
     model = replace(find_size("student_64"), cameras=2, proprio=21, action=6)
     size = size_for(model, "compact", chunk=8)
     assert (size.features, size.proprio, size.action, size.chunk) == (128, 21, 6, 8)
-    assert (size.seen_tokens, size.video_tokens, size.stride) == (65, 64, 4)
+    assert (size.seen_tokens, size.video_tokens, size.stride) == (33, 32, 4)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_size_stands_on_the_world_model_s_encoder():
         ({"chunk": 7}, "'chunk' is 7: use a multiple of 'frames' = 2"),
         ({"window": 0}, "'window' is 0: use a whole number of at least 1"),
         ({"depth": 2.0}, "'depth' is 2.0"),
-        ({"features": 6}, "'features' is 6: use a multiple of 4"),
+        ({"features": 6}, "'features' is 6: use a multiple of 8"),
     ],
 )
 def test_widths_that_contradict_are_refused(changes, told):
