@@ -52,8 +52,10 @@ class Denoising:
         if run.action_time is not None:
             feed["action"] = self.action
         feed["others"] = np.zeros((self._size.depth, self._size.heads, 1, others), np.float32)
-        name = "action" if run.video_time is None else "joint" if "action" in feed else "video"
         experts = {x for x in ("video", "action") if x in feed}
+        name = "joint" if run.video_step else "read"
+        if len(experts) == 1:
+            (name,) = experts
         if self._quick and experts.issubset(self._middle):
             return name + QUICK, feed | {f"{x}_middle": self._middle[x] for x in experts}
         return name, feed
@@ -68,6 +70,13 @@ class Denoising:
         self._read |= {name: x for name, x in found.items() if name in self._read}
         middles = {name: found.get(f"{name}_middle") for name in ("video", "action")}
         self._middle = {name: x for name, x in middles.items() if x is not None}
+
+
+def unread(plan: Sequence[Pass]) -> Iterator[Pass]:
+    """The passes, but that a future is not followed to where nobody reads it any more."""
+    for i, run in enumerate(plan):
+        read = any(later.video_time is not None for later in plan[i + 1 :])
+        yield run if read else replace(run, video_step=0.0)
 
 
 def reading_again(plan: Sequence[Pass]) -> Iterator[Pass]:

@@ -31,6 +31,7 @@ class GraphBuilder:
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
+        self._named: dict[str, str] = {}
         self._constants: dict[tuple[Any, ...], Any] = {}
         self._weights: dict[str, TensorProto] = {}
 
@@ -40,10 +41,8 @@ class GraphBuilder:
         return name
 
     def output(self, name: str, tensor: str, shape: Shape) -> None:
-        """Let ``tensor``, of floats, be the output ``name``."""
-        from onnx import helper
-
-        self._nodes.append(helper.make_node("Identity", [tensor], [name]))
+        """Let what a node gave, ``tensor``, of floats, be the output ``name``."""
+        self._named[tensor] = name
         self._outputs.append(_value(name, shape, np.float32))
 
     def weight(self, name: str) -> str:
@@ -105,9 +104,12 @@ class GraphBuilder:
         return first
 
     def model(self) -> ModelProto:
-        """The whole graph, checked."""
+        """The whole graph."""
         from onnx import helper
 
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [self._named.get(name, name) for name in names]
         held = [*self._constants.values(), *self._weights.values()]
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, held)
         opset = helper.make_opsetid("", OPSET)

@@ -31,6 +31,10 @@ class PassGraph:
     Outputs: `video_velocity`, `action_velocity`, the future's `read_keys_i`, `read_values_i`; and
     `video_middle`, `action_middle`, which the layers between the first and the last have added,
     or, where ``layers`` lacks those, they are inputs.
+
+    Args:
+        followed: the experts whose velocities are outputs. Of another one, what nobody reads is not
+            computed: what becomes of its tokens after the last attention's keys and values.
     """
 
     def __init__(
@@ -40,8 +44,10 @@ class PassGraph:
         name: str,
         experts: tuple[str, ...],
         layers: tuple[int, ...],
+        followed: tuple[str, ...],
     ) -> None:
         self._size, self._experts, self._run = size, experts, layers
+        self._followed = followed
         self._graph = g = GraphBuilder(name, shapes)
         widths = {"video": size.video_width, "action": size.action_width}
         self._layers = {name: Layers(g, size, name, widths[name]) for name in experts}
@@ -60,11 +66,11 @@ class PassGraph:
             asked = {name: self._layers[name].ask(x[name], i, gates[name][i]) for name in x}
             own = [(k, v) for _, k, v in asked.values()]
             read = joined(g, [window[i], *([given[i]] if given else []), *own])
-            for name, (q, k, v) in asked.items():
-                answer = attend(g, q, read, biases[i])
+            if "video" in asked:
+                self._put_read(i, *asked["video"][1:])
+            for name in self._experts if i < size.depth - 1 else self._followed:
+                answer = attend(g, asked[name][0], read, biases[i])
                 x[name] = self._layers[name].take(x[name], i, gates[name][i], answer)
-                if name == "video":
-                    self._put_read(i, k, v)
             if i == 0:
                 first = dict(x)
                 x = self._after_middle(x)
@@ -135,8 +141,8 @@ class PassGraph:
 
     def _put_velocities(self, x: dict[str, str]) -> None:
         g, size = self._graph, self._size
-        for name, each in x.items():
-            each = self._layers[name].norm(each)
+        for name in self._followed:
+            each = self._layers[name].norm(x[name])
             if name == "video":
                 velocity = self._per_token("future.write", each, PATCH)
                 g.output("video_velocity", velocity, ["chunks", "kept", PATCH])

@@ -6,7 +6,8 @@ gates      times, spans and a goal -> what the layers of both experts are told
 rank       the newest values and a goal -> scores of the future's tokens
 video, joint, action
            one pass through the video expert, through both, or through the action expert
-video_quick, joint_quick, action_quick
+read       the same as joint, where nobody asks where the future goes
+video_quick, joint_quick, ...
            the same, where what the layers between the first and the last add is given
 
 What they compute is `model.WorldActionModel`, and `export` holds them to it.
@@ -38,7 +39,12 @@ from sdiwm_model.wam.graph_pass import PassGraph
 from sdiwm_model.wam.sizes import POINT, WamSize
 from sdiwm_model.wam.weights import QUICK
 
-PASSES = {"video": ("video",), "joint": ("video", "action"), "action": ("action",)}
+PASSES = {  # the experts, and those whose velocities are followed
+    "video": (("video",), ("video",)),
+    "joint": (("video", "action"), ("video", "action")),
+    "read": (("video", "action"), ("action",)),
+    "action": (("action",), ("action",)),
+}
 SCALES = (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)  # the gates that multiply what they are told plus 1
 
 
@@ -54,10 +60,11 @@ def build_graphs(size: WamSize, shapes: Shapes) -> dict[str, GraphBuilder]:
         "gates": _gates(size, shapes),
         "rank": _rank(size, shapes),
     }
-    for name, experts in PASSES.items():
-        found[name] = PassGraph(size, shapes, name, experts, every(size)).build()
+    for name, (experts, followed) in PASSES.items():
+        found[name] = PassGraph(size, shapes, name, experts, every(size), followed).build()
         if len(quick(size)) < size.depth:
-            found[name + QUICK] = PassGraph(size, shapes, name, experts, quick(size)).build()
+            graph = PassGraph(size, shapes, name + QUICK, experts, quick(size), followed)
+            found[name + QUICK] = graph.build()
     return found
 
 

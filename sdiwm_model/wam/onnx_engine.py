@@ -9,7 +9,7 @@ import numpy as np
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.planning.protocols import Array
 from sdiwm_model.runtime.checks import as_floats
-from sdiwm_model.wam.denoising import Denoising, Feed, reading_again
+from sdiwm_model.wam.denoising import Denoising, Feed, reading_again, unread
 from sdiwm_model.wam.dropping import Kept, any_half, best_half
 from sdiwm_model.wam.noise import SEED, video_noise
 from sdiwm_model.wam.protocols import StepPair
@@ -65,13 +65,14 @@ class OnnxWamEngine:
 
     def chunks(self, c: Array, noise: Array, steps: StepPair, prefix: Array | None = None) -> Array:
         """c (C,), noise (N, H, A), prefix (k, A) -> (N, H, A)."""
-        return self._sample(c, noise, steps, prefix)[0].clip(-1.0, 1.0)
+        return self._sample(c, noise, steps, prefix, False)[0].clip(-1.0, 1.0)
 
     def imagine(self, c: Array, noise: Array, steps: StepPair) -> Array:
         """c (C,), noise (H, A) -> future image features (F, E)."""
         if steps.mode == "policy":
             raise SdiwmError("mode 'policy' imagines nothing: choose 'joint' or 'inverse'")
-        tokens = self._sample(c, as_floats("noise", noise, self._chunk)[None], steps, None)[1]
+        noise = as_floats("noise", noise, self._chunk)[None]
+        tokens = self._sample(c, noise, steps, None, True)[1]
         change = tokens[0].reshape(self.size.frames, self.size.features)
         now = self._history.newest()[self.size.latent :][: self.size.features]
         return now + change * self._scale
@@ -90,9 +91,12 @@ class OnnxWamEngine:
         return sorted(names - unneeded)
 
     def _sample(
-        self, c: Array, noise: Array, steps: StepPair, prefix: Array | None
+        self, c: Array, noise: Array, steps: StepPair, prefix: Array | None, imagined: bool
     ) -> tuple[Array, Array]:
-        """Actions (N, H, A) and tokens of the future (N, video_tokens, PATCH)."""
+        """Actions (N, H, A) and tokens of the future (N, video_tokens, PATCH).
+
+        imagined: whether the future is followed to its end although no action reads it.
+        """
         c = as_floats("c", c, (self.size.conditioning,))[None]
         action = as_floats("noise", noise, (None, *self._chunk)).copy()
         given = self._begin_with(prefix, action)
@@ -104,6 +108,8 @@ class OnnxWamEngine:
         plan = list(passes(steps))
         if not self.switches.kv_reuse:
             plan = list(reading_again(plan))
+        elif not imagined:
+            plan = list(unread(plan))
         told = self._gates_of_all(c, steps, plan, given)
         for i, each in enumerate(plan):
             if i and not self.switches.kv_reuse:
