@@ -53,9 +53,7 @@ class Denoising:
             feed["action"] = self.action
         feed["others"] = np.zeros((self._size.depth, self._size.heads, 1, others), np.float32)
         experts = {x for x in ("video", "action") if x in feed}
-        name = "joint" if run.video_step else "read"
-        if len(experts) == 1:
-            (name,) = experts
+        name = "joint" if len(experts) == 2 else next(iter(experts))
         if self._quick and experts.issubset(self._middle):
             return name + QUICK, feed | {f"{x}_middle": self._middle[x] for x in experts}
         return name, feed

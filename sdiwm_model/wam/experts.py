@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sdiwm_model.wam.sizes import WamSize
+
 FREQUENCIES = 16  # of the sinusoids that a time is told by
 FASTEST = 100.0  # radians from t = 0 to 1
 GATES = 6  # shift, scale and gate of the attention, then of the MLP
@@ -29,17 +31,21 @@ def sinusoids(t: Tensor) -> Tensor:
 
 
 class Conditioning(nn.Module):
-    """Time, span and goal of a token -> the gates of all layers.
+    """Time and span of a token, goal and newest observation -> the gates of all layers.
+
+    The tokens say where things are, and attention finds them; what goal and observation mean
+    together is learned much faster from here, where both meet in one small network.
 
     One network serves all layers, each of which adds a table of its own: adaLN-single of PixArt-α
     (Chen et al. 2023, section 2.3), which saves a quarter of a DiT's parameters.
     """
 
-    def __init__(self, width: int, conditioning: int, depth: int) -> None:
+    def __init__(self, width: int, conditioning: int, observation: int, depth: int) -> None:
         super().__init__()
         self.time = nn.Linear(2 * FREQUENCIES, width)
         self.span = nn.Linear(2 * FREQUENCIES, width, bias=False)
         self.goal = nn.Linear(conditioning, width)
+        self.seen = nn.Linear(observation, width, bias=False)
         self.hidden = nn.Linear(width, width)
         self.output = nn.Linear(width, GATES * width)
         self.table = nn.Parameter(torch.zeros(depth, GATES, width))
@@ -47,13 +53,14 @@ class Conditioning(nn.Module):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, t: Tensor, span: Tensor, c: Tensor) -> list[Tensor]:
+    def forward(self, t: Tensor, span: Tensor, c: Tensor, seen: Tensor) -> list[Tensor]:
         """t, span (B, N or 1), c (B, C) -> gates of each layer, (B, N or 1, GATES, width).
 
+        seen: the newest observation, normalised, (B, O).
         span: how far one step of the velocity will be followed; 0 for the velocity at t itself.
         """
         told = self.time(sinusoids(t)) + self.span(sinusoids(span) - sinusoids(torch.zeros(1)))
-        x = functional.silu(told + self.goal(c).unsqueeze(1))
+        x = functional.silu(told + (self.goal(c) + self.seen(seen)).unsqueeze(1))
         x = functional.silu(self.hidden(x))
         gates = self.output(x).unflatten(-1, (GATES, -1))
         return [gates + row for row in self.table]
@@ -110,12 +117,12 @@ def attend(q: Tensor, read: KeyValue, bias: Tensor) -> Tensor:
 class Expert(nn.Module):
     """The layers of one modality, and what tells them time and goal."""
 
-    def __init__(
-        self, width: int, conditioning: int, depth: int, heads: int, head_width: int, mlp: int
-    ) -> None:
+    def __init__(self, size: WamSize, width: int, mlp: int) -> None:
         super().__init__()
-        self.conditioning = Conditioning(width, conditioning, depth)
-        self.layers = nn.ModuleList(Layer(width, heads, head_width, mlp) for _ in range(depth))
+        self.conditioning = Conditioning(width, size.conditioning, size.observation, size.depth)
+        self.layers = nn.ModuleList(
+            Layer(width, size.heads, size.head_width, mlp) for _ in range(size.depth)
+        )
 
     def layer(self, i: int) -> Layer:
         """Layer i, as what it is."""

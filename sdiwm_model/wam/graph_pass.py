@@ -1,4 +1,4 @@
-"""The ONNX graph of one pass through the experts of a world-action model."""
+"""The ONNX graphs of one pass through the experts of a world-action model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from sdiwm_model.wam.sizes import PATCH, WamSize
 
 
 class PassGraph:
-    """One pass through one expert or both.
+    """One pass through one expert or both, to the velocity of the actions.
+
+    That of the future is left to `follow_graph`, since not every pass asks for it; in a graph of
+    its own, and not in a second one of both experts, whose weights would fill the caches again.
 
     Inputs: `keys_i`, `values_i`, `ages` of the window; `others`, biases (depth, h, 1, ...) of the
     future and the actions, as far as they are read. Of the video expert `video` (N, m, PATCH),
@@ -28,13 +31,10 @@ class PassGraph:
     expert `action` (N, H, A) and `action_gates` (depth * 6, H, width), and where it runs alone
     `read_keys_i`, `read_values_i` (N, h, m, d) of the future, m = 0 for none.
 
-    Outputs: `video_velocity`, `action_velocity`, the future's `read_keys_i`, `read_values_i`; and
-    `video_middle`, `action_middle`, which the layers between the first and the last have added,
-    or, where ``layers`` lacks those, they are inputs.
-
-    Args:
-        followed: the experts whose velocities are outputs. Of another one, what nobody reads is not
-            computed: what becomes of its tokens after the last attention's keys and values.
+    Outputs: `action_velocity`; the future's `read_keys_i`, `read_values_i`, its `video_tokens`
+    before the last layer and the `video_answer` of the last attention; and `video_middle`,
+    `action_middle`, which the layers between the first and the last have added, or, where
+    ``layers`` lacks those, they are inputs.
     """
 
     def __init__(
@@ -44,10 +44,8 @@ class PassGraph:
         name: str,
         experts: tuple[str, ...],
         layers: tuple[int, ...],
-        followed: tuple[str, ...],
     ) -> None:
         self._size, self._experts, self._run = size, experts, layers
-        self._followed = followed
         self._graph = g = GraphBuilder(name, shapes)
         widths = {"video": size.video_width, "action": size.action_width}
         self._layers = {name: Layers(g, size, name, widths[name]) for name in experts}
@@ -68,15 +66,20 @@ class PassGraph:
             read = joined(g, [window[i], *([given[i]] if given else []), *own])
             if "video" in asked:
                 self._put_read(i, *asked["video"][1:])
-            for name in self._experts if i < size.depth - 1 else self._followed:
-                answer = attend(g, asked[name][0], read, biases[i])
-                x[name] = self._layers[name].take(x[name], i, gates[name][i], answer)
+            for name, (q, _, _) in asked.items():
+                answer = attend(g, q, read, biases[i])
+                if name == "video" and i == size.depth - 1:
+                    self._put_unfollowed(x[name], answer)
+                else:
+                    x[name] = self._layers[name].take(x[name], i, gates[name][i], answer)
             if i == 0:
                 first = dict(x)
                 x = self._after_middle(x)
             if i == size.depth - 2:
                 self._put_middle(first, x)
-        self._put_velocities(x)
+        if "action" in x:
+            velocity = g.linear(self._layers["action"].norm(x["action"]), "actions.write")
+            g.output("action_velocity", velocity, ["chunks", size.chunk, size.action])
         return g
 
     def _given_future(self) -> dict[int, Pair]:
@@ -91,23 +94,13 @@ class PassGraph:
         """First tokens of each expert."""
         g, size, found = self._graph, self._size, {}
         if "video" in self._experts:
-            g.input("kept", ["kept"], np.int64)
+            kept = g.input("kept", ["kept"], np.int64)
             video = g.input("video", ["chunks", "kept", PATCH])
-            found["video"] = self._per_token("future.read", video, size.video_width)
+            found["video"] = _per_token(g, "future.read", video, kept)
         if "action" in self._experts:
             action = g.input("action", ["chunks", size.chunk, size.action])
             found["action"] = g.add(g.linear(action, "actions.read"), g.weight("actions.places"))
         return found
-
-    def _per_token(self, layer: str, x: str, outward: int) -> str:
-        """`tokens.PerToken.some`: x (N, m, inward) -> (N, m, outward)."""
-        g = self._graph
-        weight, bias = (
-            g.node("Gather", g.weight(f"{layer}.{name}"), "kept", axis=0)
-            for name in ("weight", "bias")
-        )
-        product = g.node("MatMul", g.node("Unsqueeze", x, g.integers(2)), weight)
-        return g.add(g.node("Squeeze", product, g.integers(2)), bias)
 
     def _gates(self) -> dict[str, list[list[str]]]:
         """Gates (1, 1 or H, width) by expert and layer."""
@@ -139,16 +132,35 @@ class PassGraph:
         self._graph.output(f"read_keys_{layer}", k, shape)
         self._graph.output(f"read_values_{layer}", v, shape)
 
-    def _put_velocities(self, x: dict[str, str]) -> None:
-        g, size = self._graph, self._size
-        for name in self._followed:
-            each = self._layers[name].norm(x[name])
-            if name == "video":
-                velocity = self._per_token("future.write", each, PATCH)
-                g.output("video_velocity", velocity, ["chunks", "kept", PATCH])
-            else:
-                velocity = g.linear(each, "actions.write")
-                g.output("action_velocity", velocity, ["chunks", size.chunk, size.action])
+    def _put_unfollowed(self, x: str, answer: str) -> None:
+        size = self._size
+        self._graph.output("video_tokens", x, self._shape("video"))
+        shape: list[int | str] = ["chunks", size.heads, "kept", size.head_width]
+        self._graph.output("video_answer", answer, shape)
 
     def _shape(self, name: str) -> list[int | str]:
         return ["chunks", self._tokens[name], self._layers[name].width]
+
+
+def follow_graph(size: WamSize, shapes: Shapes) -> GraphBuilder:
+    """`video_tokens`, `video_answer` of a pass, `video_gates`, `kept` -> `video_velocity`."""
+    g = GraphBuilder("follow", shapes)
+    layers = Layers(g, size, "video", size.video_width)
+    x = g.input("video_tokens", ["chunks", "kept", size.video_width])
+    answer = g.input("video_answer", ["chunks", size.heads, "kept", size.head_width])
+    kept = g.input("kept", ["kept"], np.int64)
+    count = size.depth * GATES
+    each = g.split(g.input("video_gates", [count, 1, size.video_width]), [1] * count, axis=0)
+    x = layers.norm(layers.take(x, size.depth - 1, each[-GATES:], answer))
+    velocity = _per_token(g, "future.write", x, kept)
+    g.output("video_velocity", velocity, ["chunks", "kept", PATCH])
+    return g
+
+
+def _per_token(g: GraphBuilder, layer: str, x: str, kept: str) -> str:
+    """`tokens.PerToken.some`: x (N, m, inward) -> (N, m, outward)."""
+    weight, bias = (
+        g.node("Gather", g.weight(f"{layer}.{name}"), kept, axis=0) for name in ("weight", "bias")
+    )
+    product = g.node("MatMul", g.node("Unsqueeze", x, g.integers(2)), weight)
+    return g.add(g.node("Squeeze", product, g.integers(2)), bias)

@@ -2,13 +2,13 @@
 
 observe    one observation against the rolling cache -> its keys and values
 recompute  the last observations, each with its window -> the keys and values of all of them
-gates      times, spans and a goal -> what the layers of both experts are told
+gates      times, spans, a goal and an observation -> what the layers of both experts are told
 rank       the newest values and a goal -> scores of the future's tokens
 video, joint, action
            one pass through the video expert, through both, or through the action expert
-read       the same as joint, where nobody asks where the future goes
-video_quick, joint_quick, ...
-           the same, where what the layers between the first and the last add is given
+follow     the last of what video and joint leave out: where the future goes
+video_quick, joint_quick, action_quick
+           one pass, where what the layers between the first and the last add is given
 
 What they compute is `model.WorldActionModel`, and `export` holds them to it.
 
@@ -35,16 +35,11 @@ from sdiwm_model.wam.graph_layers import (
     slot_biases,
     window_inputs,
 )
-from sdiwm_model.wam.graph_pass import PassGraph
+from sdiwm_model.wam.graph_pass import PassGraph, follow_graph
 from sdiwm_model.wam.sizes import POINT, WamSize
 from sdiwm_model.wam.weights import QUICK
 
-PASSES = {  # the experts, and those whose velocities are followed
-    "video": (("video",), ("video",)),
-    "joint": (("video", "action"), ("video", "action")),
-    "read": (("video", "action"), ("action",)),
-    "action": (("action",), ("action",)),
-}
+PASSES = {"video": ("video",), "joint": ("video", "action"), "action": ("action",)}
 SCALES = (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)  # the gates that multiply what they are told plus 1
 
 
@@ -59,19 +54,25 @@ def build_graphs(size: WamSize, shapes: Shapes) -> dict[str, GraphBuilder]:
         "recompute": _recompute(size, shapes),
         "gates": _gates(size, shapes),
         "rank": _rank(size, shapes),
+        "follow": follow_graph(size, shapes),
     }
-    for name, (experts, followed) in PASSES.items():
-        found[name] = PassGraph(size, shapes, name, experts, every(size), followed).build()
+    for name, experts in PASSES.items():
+        found[name] = PassGraph(size, shapes, name, experts, every(size)).build()
         if len(quick(size)) < size.depth:
-            graph = PassGraph(size, shapes, name + QUICK, experts, quick(size), followed)
+            graph = PassGraph(size, shapes, name + QUICK, experts, quick(size))
             found[name + QUICK] = graph.build()
     return found
 
 
+def _normalised(g: GraphBuilder, o: str) -> str:
+    """Observations (T, O) in units of what they are in the data."""
+    mean, std = g.weight("observation.mean"), g.weight("observation.std")
+    return g.node("Div", g.node("Sub", o, mean), std)
+
+
 def _embedded(g: GraphBuilder, size: WamSize, o: str) -> str:
     """Observations (T, O) -> tokens (T, n, video width)."""
-    mean, std = g.weight("observation.mean"), g.weight("observation.std")
-    scaled = g.node("Div", g.node("Sub", o, mean), std)
+    scaled = _normalised(g, o)
     points = size.features // POINT
     z, features, proprio = g.split(scaled, [size.latent, size.features, size.proprio], axis=-1)
     body = g.linear(g.node("Concat", z, proprio, axis=-1), "observation.body")
@@ -145,10 +146,14 @@ def _look_back(g: GraphBuilder, size: WamSize, x: str, index: str) -> str:
 
 
 def _gates(size: WamSize, shapes: Shapes) -> GraphBuilder:
-    """`t`, `span` (R, 1), `c` (1, C) -> `video`, `action` (depth * 6, R, width), scales plus 1."""
+    """`t`, `span` (R, 1), `c` (1, C), `o` (1, O) -> `video`, `action` (depth * 6, R, width).
+
+    Those that scale are given with their 1 added.
+    """
     g = GraphBuilder("gates", shapes)
     t, span = (g.input(name, ["rows", 1]) for name in ("t", "span"))
     c = g.input("c", [1, size.conditioning])
+    newest = _normalised(g, g.input("o", [1, size.observation]))
     told = _sinusoids(g, t)
     ahead = g.node(
         "Sub", _sinusoids(g, span), _sinusoids(g, g.constant(np.zeros((1, 1), np.float32)))
@@ -159,6 +164,7 @@ def _gates(size: WamSize, shapes: Shapes) -> GraphBuilder:
             g.linear(told, f"{name}.time"),
             g.linear(ahead, f"{name}.span", bias=False),
             g.linear(c, f"{name}.goal"),
+            g.linear(newest, f"{name}.seen", bias=False),
         )
         x = _silu(g, g.linear(_silu(g, x), f"{name}.hidden"))
         rows = g.reshape(g.linear(x, f"{name}.output"), 1, -1, GATES, width)

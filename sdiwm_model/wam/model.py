@@ -16,18 +16,16 @@ from sdiwm_model.wam.tokens import ActionTokens, FutureTokens, ObservationTokens
 class Memory:
     """Keys and values of successive observations, (depth, B, T, heads, seen_tokens, head width).
 
-    features (B, T, E): the image features of each.
+    seen (B, T, O): the observations themselves.
     """
 
     keys: Tensor
     values: Tensor
-    features: Tensor
+    seen: Tensor
 
     def last(self, steps: int) -> Memory:
         """The newest ``steps`` of them."""
-        return Memory(
-            self.keys[:, :, -steps:], self.values[:, :, -steps:], self.features[:, -steps:]
-        )
+        return Memory(self.keys[:, :, -steps:], self.values[:, :, -steps:], self.seen[:, -steps:])
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,21 @@ class Context:
 
     layers   keys and values of the window, the newest observation first, for each layer
     bias     added to the logits of those, (B, heads, 1, window * seen_tokens), for each layer
-    now      image features of the newest, (B, E)
+    newest   the newest observation, normalised, (B, O)
+    now      its image features, (B, E)
     """
 
     layers: list[KeyValue]
     bias: list[Tensor]
+    newest: Tensor
     now: Tensor
 
     def repeat(self, count: int) -> Context:
         """The same for ``count`` chunks from one observation (B = 1), without copying."""
         layers = [tuple(x.expand(count, -1, -1, -1) for x in pair) for pair in self.layers]
         bias = [x.expand(count, -1, -1, -1) for x in self.bias]
-        return Context([(k, v) for k, v in layers], bias, self.now.expand(count, -1))
+        newest, now = (x.expand(count, -1) for x in (self.newest, self.now))
+        return Context([(k, v) for k, v in layers], bias, newest, now)
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,12 @@ class WorldActionModel(nn.Module):
     def __init__(self, size: WamSize) -> None:
         super().__init__()
         self.size = size
-        shared = (size.conditioning, size.depth, size.heads, size.head_width)
         self.observation = ObservationTokens(size)
         self.future = FutureTokens(size)
         self.actions = ActionTokens(size)
         self.ranker = Ranker(size)
-        self.video_expert = Expert(size.video_width, *shared, size.video_mlp)
-        self.action_expert = Expert(size.action_width, *shared, size.action_mlp)
+        self.video_expert = Expert(size, size.video_width, size.video_mlp)
+        self.action_expert = Expert(size, size.action_width, size.action_mlp)
         seen = torch.zeros(size.depth, GATES, size.video_width)
         seen[:, [2, 5]] = 1.0  # open gates: observations are data from the start
         self.seen = nn.Parameter(seen)
@@ -116,7 +116,6 @@ class WorldActionModel(nn.Module):
         x = self.observation(o)
         before = past.keys.shape[2] if past else 0
         ends = torch.arange(before, before + o.shape[1], device=o.device)
-        features = o[..., self.size.latent :][..., : self.size.features]
         keys, values = [], []
         for i, gates in enumerate(self.seen):
             layer = self.video_expert.layer(i)
@@ -131,18 +130,17 @@ class WorldActionModel(nn.Module):
             bias = self._bias(self.lag_video[i], ends).expand(len(o), -1, -1, -1, -1)
             answer = attend(q.flatten(0, 1), (window[0], window[1]), bias.flatten(0, 1))
             x = layer.take(x, gates, answer.unflatten(0, o.shape[:2]))
-        if past:
-            features = torch.cat([past.features, features], dim=1)
-        return Memory(torch.stack(keys), torch.stack(values), features)
+        seen = torch.cat([past.seen, o], dim=1) if past else o
+        return Memory(torch.stack(keys), torch.stack(values), seen)
 
     def context(self, memory: Memory, ends: Tensor | None = None) -> Context:
         """What chunks at the steps ``ends`` (S,) of ``memory`` look back on, (B * S) of them.
 
         ends: None for the newest alone.
         """
-        steps = memory.features.shape[1]
+        seen = memory.seen
         if ends is None:
-            ends = torch.tensor([steps - 1], device=memory.features.device)
+            ends = torch.tensor([seen.shape[1] - 1], device=seen.device)
         layers, bias = [], []
         for i in range(self.size.depth):
             k, v = (
@@ -151,8 +149,10 @@ class WorldActionModel(nn.Module):
             )
             layers.append((k, v))
             each = self._bias(self.lag_action[i], ends)
-            bias.append(each.expand(len(memory.features), -1, -1, -1, -1).flatten(0, 1))
-        return Context(layers, bias, memory.features[:, ends].flatten(0, 1))
+            bias.append(each.expand(len(seen), -1, -1, -1, -1).flatten(0, 1))
+        newest = seen[:, ends].flatten(0, 1)
+        now = newest[:, self.size.latent :][:, : self.size.features]
+        return Context(layers, bias, self.observation.normalised(newest), now)
 
     def denoise(
         self,
@@ -169,7 +169,7 @@ class WorldActionModel(nn.Module):
             c: the goal, (B, C).
             read: the future's keys and values of an earlier pass, for actions without ``video``.
         """
-        tokens, gates = self._embedded(c, video, action)
+        tokens, gates = self._embedded(context.newest, c, video, action)
         found: list[KeyValue] = []
         hidden: list[Tensor] = []
         for i in range(self.size.depth):
@@ -202,16 +202,16 @@ class WorldActionModel(nn.Module):
         return self.ranker(values, c)
 
     def _embedded(
-        self, c: Tensor, video: Noisy | None, action: Noisy | None
+        self, newest: Tensor, c: Tensor, video: Noisy | None, action: Noisy | None
     ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
         """First tokens and gates of all layers, by expert."""
         tokens, gates = {}, {}
         if video is not None:
             tokens["video"] = self._placed(video)
-            gates["video"] = self.video_expert.conditioning(video.t, _span(video), c)
+            gates["video"] = self.video_expert.conditioning(video.t, _span(video), c, newest)
         if action is not None:
             tokens["action"] = self.actions.embed(action.x)
-            gates["action"] = self.action_expert.conditioning(action.t, _span(action), c)
+            gates["action"] = self.action_expert.conditioning(action.t, _span(action), c, newest)
         return tokens, gates
 
     def _placed(self, video: Noisy) -> Tensor:

@@ -20,7 +20,6 @@ from sdiwm_model.wam.switches import Switches
 from sdiwm_model.wam.weights import QUICK, GraphFolder
 
 CLEAN = 1.0  # the time of data
-KNOWN_CHUNKS = 64  # step pairs and lengths of prefix whose gates are kept for one goal
 
 
 class OnnxWamEngine:
@@ -43,7 +42,7 @@ class OnnxWamEngine:
         self._scale = graphs.tensor("future.scale").astype(np.float32)
         self._graphs = graphs  # holds what the sessions read
         self._video_noise = video_noise(size)
-        self._goal: bytes | None = None
+        self._about: bytes | None = None
         self._told: dict[tuple[StepPair, int], list[Feed]] = {}
         self.begin()
 
@@ -116,7 +115,10 @@ class OnnxWamEngine:
                 window = self._window(len(action), again=True)
             gates = told[i] if told else self._gates(c, [each], given)[0]
             name, feed = chunks.ask(each)
-            chunks.take(each, self._run(name, window | gates | feed))
+            found = self._run(name, window | gates | feed)
+            if each.video_step:
+                found |= self._run("follow", found | gates | feed)
+            chunks.take(each, found)
         whole = np.zeros((len(action), *self._video_noise.shape), np.float32)
         whole[:, kept] = chunks.video
         return chunks.action, whole
@@ -170,11 +172,15 @@ class OnnxWamEngine:
         return best_half(self._run("rank", feed)["scores"])
 
     def _gates_of_all(self, c: Array, steps: StepPair, plan: list[Pass], given: int) -> list[Feed]:
-        """Gates of every pass, as they were for the same goal before; none without the switch."""
+        """Gates of every pass, as they were for the same goal and observation before.
+
+        None without the switch.
+        """
         if not self.switches.gate_cache:
             return []
-        if self._goal != c.tobytes() or len(self._told) >= KNOWN_CHUNKS:
-            self._goal = c.tobytes()
+        about = c.tobytes() + self._history.newest().tobytes()
+        if self._about != about:
+            self._about = about
             self._told.clear()
         if (steps, given) not in self._told:
             self._told[steps, given] = self._gates(c, plan, given)
@@ -186,7 +192,7 @@ class OnnxWamEngine:
         spans = [[0.0, *[p.action_step if self.switches.one_step else 0.0] * 2] for p in plan]
         rows = {"t": times, "span": spans}
         feed: Feed = {name: np.array(x, np.float32).reshape(-1, 1) for name, x in rows.items()}
-        found = self._run("gates", feed | {"c": c})
+        found = self._run("gates", feed | {"c": c, "o": self._history.newest()[None]})
         free = np.arange(self.size.chunk)[:, None] >= given
         told: list[Feed] = []
         for i in range(0, len(feed["t"]), 3):

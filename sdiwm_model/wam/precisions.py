@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 TURNED = ".turned"  # after the name of a weight that a graph holds transposed
-ROUNDED = ("observe", "recompute", *PASSES, *(name + QUICK for name in PASSES))  # in int8
+ROUNDED = ("observe", "recompute", "follow", *PASSES, *(name + QUICK for name in PASSES))  # in int8
 
 
 def in_fp16(graph: GraphBuilder, tensors: Tensors) -> ModelProto:

@@ -18,7 +18,8 @@ class Switches:
                    that the newest one can know of is computed again
     kv_reuse       keys and values of the observations, and of a future that is imagined no
                    further, are computed once a chunk; else in every pass
-    gate_cache     what tells the layers time and goal is computed once a goal; else in every pass
+    gate_cache     what tells the layers time, goal and newest observation is computed once a chunk;
+                   else in every pass
     token_drop     "random" and "ranked" imagine half of the future's tokens: any, or those that
                    the model's own score puts first
     feature_cache  every other pass takes over what the layers between the first and the last added

@@ -44,10 +44,14 @@ class ObservationTokens(nn.Module):
 
     def forward(self, o: Tensor) -> Tensor:
         """o (..., O) -> tokens (..., seen_tokens, width), that of z and proprio last."""
-        z, features, proprio = ((o - self.mean) / self.std).split(self._parts, dim=-1)
+        z, features, proprio = self.normalised(o).split(self._parts, dim=-1)
         points = self.points(features.unflatten(-1, (-1, POINT)))
         body = self.body(torch.cat([z, proprio], dim=-1))
         return torch.cat([points, body.unsqueeze(-2)], dim=-2)
+
+    def normalised(self, o: Tensor) -> Tensor:
+        """o (..., O) in units of what it is in the data."""
+        return (o - self.mean) / self.std
 
 
 class FutureTokens(nn.Module):

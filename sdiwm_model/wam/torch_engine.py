@@ -57,7 +57,8 @@ class TorchWamEngine:
             raise SdiwmError("mode 'policy' imagines nothing: choose 'joint' or 'inverse'")
         found = self._sample(c, as_floats("noise", noise, self._chunk)[None], steps, None)
         assert self._memory is not None
-        return self.model.future.features(self._memory.features[:, -1], found.video).numpy()[0]
+        now = self._memory.seen[:, -1, self.size.latent :][:, : self.size.features]
+        return self.model.future.features(now, found.video).numpy()[0]
 
     @property
     def _chunk(self) -> tuple[int, int]:

@@ -157,9 +157,10 @@ def test_a_span_changes_the_velocity_once_it_is_learned():
     model = WorldActionModel(SIZE)
     conditioning = model.action_expert.conditioning
     t, c = torch.full((1, 1), 0.5), torch.zeros(1, SIZE.conditioning)
+    newest = torch.zeros(1, SIZE.observation)
 
     def gates(span):
-        return conditioning(t, torch.full((1, 1), span), c)[0]
+        return conditioning(t, torch.full((1, 1), span), c, newest)[0]
 
     torch.nn.init.normal_(conditioning.output.weight)
     assert torch.equal(gates(0.0), gates(1.0))

@@ -60,7 +60,7 @@ def test_an_episode_that_is_forgotten_leaves_nothing(engine):
 
 
 def test_memory_does_not_grow(engine):
-    assert engine._memory.features.shape[1] == SIZE.window
+    assert engine._memory.seen.shape[1] == SIZE.window
 
 
 def test_a_prefix_is_carried_out_and_moves_the_rest(engine):
