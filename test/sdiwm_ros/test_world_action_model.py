@@ -6,7 +6,6 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.runtime.wam_settings import WamSettings
-from sdiwm_ros.diagnostics import Level
 from sdiwm_ros.evaluation import figures, read_measured
 from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.models import check_named, model_bytes, wam_settings
@@ -49,26 +48,11 @@ def test_setpoints_keep_their_rate_while_chunks_come_late(wam_bundle, until, tmp
     assert load_run(tmp_path).actions.any()
 
 
-def test_an_observer_of_another_back_end_is_noticed_and_the_arm_held(wam_bundle, until, tmp_path):
-    environment = private_environment()
-    mixed = parameters(wam_bundle, tmp_path, ("onnx", "onnx", "wam"))
-    with Graph(mixed, environment, tmp_path) as graph, Monitor(environment) as monitor:
-        until(
-            monitor,
-            lambda: (graph.check(), "shape (32,)" in monitor.health_of("planner").message)[1],
-            60.0,
-        )
-        assert monitor.health_of("planner").level is Level.ERROR
-        assert "must run the back end 'wam'" in monitor.health_of("planner").message
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"backend": "wam"}, "holds no world-action model"),
         ({"backend": "wam", "plan_source": "mcu"}, "set plan_source to host"),
-        ({"inference_delay": 0.02}, "'native' makes no chunks"),
-        ({"wam_steps": "2"}, "wam_steps"),
     ],
 )
 def test_a_planner_that_cannot_make_chunks_says_why(random_bundle, tmp_path, changes, words):

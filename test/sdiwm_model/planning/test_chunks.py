@@ -17,7 +17,7 @@ DT = 0.04
 TICKS = 8  # control ticks in a model step
 STEPS = StepPair(0, 1, "prefill")
 C = np.ones(16, np.float32)
-SIZE = WamSize(chunk=8, action=2, latent=2, features=4, proprio=0)
+SIZE = WamSize(chunk=8, action=2, latent=2, features=8, proprio=0)
 WIDTH = SIZE.observation
 
 
@@ -232,7 +232,7 @@ def test_what_goes_wrong_in_the_making_of_a_chunk_is_told_by_the_planner(executo
 
 def test_the_latent_of_another_back_end_is_refused_in_words():
     z = np.zeros(2, np.float32)
-    with pytest.raises(SdiwmError, match=r"shape \(2,\).* takes \(6,\).*back end 'wam'"):
+    with pytest.raises(SdiwmError, match=r"shape \(2,\).* takes \(10,\).*back end 'wam'"):
         make_planner().plan_at(Sighting(z, 0.0, z, 0.0), C, None)
 
 
@@ -306,7 +306,7 @@ def proposing(candidates=8, count=2, **settings):
 def test_a_proposal_that_scores_well_is_what_is_carried_out():
     planner, _ = proposing()
     assert isinstance(planner, TimedPlanner)
-    o = np.array([0, 0, 9, 9, 9, 9], np.float32)  # all but the first two are the stream's alone
+    o = np.array([0, 0] + [9] * 8, np.float32)  # all but the first two are the stream's alone
     plan = planner.plan_at(Sighting(o, 0.0, o, 0.0), C, None)
     assert plan.actions == pytest.approx(np.array([[1, 1], [0, 0], [0, 0], [0, 0]]), abs=0.1)
     assert plan.cost == pytest.approx(0.0, abs=1e-6)
