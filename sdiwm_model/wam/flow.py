@@ -13,6 +13,8 @@ from sdiwm_model.wam.model import Context, Denoised, Noisy, WorldActionModel
 from sdiwm_model.wam.protocols import StepPair
 from sdiwm_model.wam.schedule import passes
 
+SKEW = 2.5  # of the actions' times towards noise: there it is decided what to do, here only how
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -60,8 +62,8 @@ def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Gener
     """Noise and times for the data: video (B, N, PATCH) tokens, action (B, H, A).
 
     x_t = (1 - t) noise + t data, whose velocity is data - noise (rectified flow, Liu et al. 2022,
-    eq. 1). The times of the two are independent (UWM, Zhu et al. 2025); a committed prefix has
-    t = 1 (training-time real-time chunking, Black et al. 2025).
+    eq. 1). The times of the two are independent (UWM, Zhu et al. 2025), those of the actions mostly
+    early; a committed prefix has t = 1 (training-time real-time chunking, Black et al. 2025).
     """
     B, H, _ = action.shape
 
@@ -71,7 +73,7 @@ def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Gener
     def uniform() -> Tensor:
         return torch.rand(B, 1, generator=generator)
 
-    case, t_video, t_action = uniform(), uniform(), uniform()
+    case, t_video, t_action = uniform(), uniform(), uniform() ** SKEW
     t_video[case < draw.clean_video] = 1.0
     t_video[1.0 - case < draw.noise_video] = 0.0
     length = torch.randint(1, H // 2 + 1, (B,), generator=generator) * chance(draw.prefix)

@@ -50,6 +50,12 @@ def test_shares_of_the_cases_are_those_asked_for():
         assert abs(cases.float().mean().item() - getattr(draw, name)) < 0.08, name
 
 
+def test_actions_are_mostly_shown_as_noise_and_futures_at_any_time():
+    pair = draw_noisy(*data(), Draw(prefix=0.0, clean_video=0.0, noise_video=0.0), generator())
+    assert 0.12 < pair.action.t[:, 0].median() < 0.25
+    assert 0.42 < pair.video.t[:, 0].median() < 0.58
+
+
 def test_a_committed_prefix_is_clean_and_nothing_else_is():
     video, action = data()
     pair = draw_noisy(video, action, Draw(prefix=1.0), generator())
