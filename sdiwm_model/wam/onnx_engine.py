@@ -35,7 +35,7 @@ class OnnxWamEngine:
     def __init__(self, folder: Path, size: WamSize, switches: Switches | None = None) -> None:
         self.size, self.switches = size, switches or Switches()
         graphs = GraphFolder(folder, self.switches.precision)
-        self._sessions = {name: graphs.open(name) for name in self._needed(graphs.names())}
+        self._sessions = {name: graphs.open(name) for name in self._needed()}
         sessions = self._sessions.items()
         self._inputs = {name: [x.name for x in s.get_inputs()] for name, s in sessions}
         self._outputs = {name: [x.name for x in s.get_outputs()] for name, s in sessions}
@@ -80,14 +80,20 @@ class OnnxWamEngine:
     def _chunk(self) -> tuple[int, int]:
         return self.size.chunk, self.size.action
 
-    def _needed(self, names: set[str]) -> list[str]:
-        unneeded = set()
-        if not self.switches.feature_cache:
-            unneeded |= {name for name in names if name.endswith(QUICK)}
-        unneeded.add("recompute" if self.switches.streaming else "observe")
-        if self.switches.token_drop != "ranked":
-            unneeded.add("rank")
-        return sorted(names - unneeded)
+    def _needed(self) -> list[str]:
+        """Graphs that these switches run."""
+        passes = ["video", "joint", "action"]
+        needed = ["observe" if self.switches.streaming else "recompute", "gates", "follow", *passes]
+        if self.switches.token_drop == "ranked":
+            needed.append("rank")
+        if self._quick:
+            needed += [name + QUICK for name in passes]
+        return needed
+
+    @property
+    def _quick(self) -> bool:
+        """Whether passes are quick in turn, where there are layers between first and last."""
+        return self.switches.feature_cache and self.size.depth > 2
 
     def _sample(
         self, c: Array, noise: Array, steps: StepPair, prefix: Array | None, imagined: bool
@@ -102,8 +108,7 @@ class OnnxWamEngine:
         window = self._window(len(action))
         kept = self._kept(c, steps, window)
         video = np.repeat(self._video_noise[None, kept], len(action), axis=0)
-        quick = self.switches.feature_cache
-        chunks = Denoising(self.size, action, given, video, kept, quick)
+        chunks = Denoising(self.size, action, given, video, kept, self._quick)
         plan = list(passes(steps))
         if not self.switches.kv_reuse:
             plan = list(reading_again(plan))

@@ -84,12 +84,10 @@ class GraphFolder:
             raise SdiwmError(f"{self._folder / WEIGHTS} lacks {name}; {REMEDY}")
         return self._tensors[name]
 
-    def names(self) -> set[str]:
-        """Of all graphs."""
-        return set(self._named)
-
     def open(self, graph: str) -> InferenceSession:
         """A graph, ready to run on one thread."""
+        if graph not in self._named:
+            raise SdiwmError(f"{self._folder} holds no graph '{graph}': {MAKE}")
         file, names = self._named[graph]
         try:
             weights = {name: self._tensors[name] for name in names}

@@ -74,3 +74,13 @@ def test_missing_weights_are_told(saved):
     (folder / WEIGHTS).unlink()
     with pytest.raises(SdiwmError, match="wam.safetensors is missing"):
         OnnxWamEngine(folder, SIZE)
+
+
+def test_a_graph_that_another_release_did_not_write_is_told(saved):
+    folder, model = saved
+    export_graphs(folder, model)
+    told = json.loads((folder / GRAPHS).read_text())
+    del told["float"]["follow"]
+    (folder / GRAPHS).write_text(json.dumps(told))
+    with pytest.raises(SdiwmError, match="no graph 'follow': make them with 'sdiwm export wam'"):
+        OnnxWamEngine(folder, SIZE)
