@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sdiwm_model.errors import SdiwmError
 from sdiwm_model.evaluation.wam_cost import Seen
 from sdiwm_model.planning.protocols import PlannerSettings
 from sdiwm_model.report import distribution, rate
@@ -16,6 +17,7 @@ from sdiwm_model.runtime.load import load_runtime
 from sdiwm_model.runtime.protocols import Runtime
 from sdiwm_model.runtime.wam import WamRuntime
 from sdiwm_model.runtime.wam_settings import WamSettings
+from sdiwm_model.wam.checkpoint import FOLDER, MANIFEST
 from sdiwm_model.wam.protocols import WamEngine
 from sdiwm_model.wam.switches import Switches
 from sdiwm_sim.closed_loop import ModelController, condition
@@ -80,6 +82,24 @@ class Judge:
             "chunk_in_loop_ms": distribution(chunks),
             "plan_in_loop_ms": distribution(plans),
         }
+
+
+def with_run(bundle: Path, run: Path, folder: Path) -> Path:
+    """The bundle with the world-action model of a run of `sdiwm wam`: links in ``folder``.
+
+    Raises:
+        SdiwmError: the run has none yet.
+    """
+    made = run / FOLDER
+    if not (made / MANIFEST).is_file():
+        raise SdiwmError(f"--runs: {run} holds no finished world-action model: train it first")
+    linked = folder / f"{len(list(folder.iterdir()))}"
+    linked.mkdir()
+    for path in bundle.iterdir():
+        if path.is_file():
+            (linked / path.name).symlink_to(path.resolve())
+    (linked / FOLDER).symlink_to(made.resolve())
+    return linked
 
 
 def watch(task: Task, bundle: Path, trial: Trial) -> Seen:

@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", nargs="+", default=["reach", "push", "jaco_reach"], help="simulated tasks"
     )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="another bundle, of the one task")
     parser.add_argument(
-        "--model", type=Path, nargs="+", metavar="DIR",
-        help="other bundles of the one task: training seeds, of which the first is timed",
+        "--runs", type=Path, nargs="+", metavar="DIR",
+        help="runs of `sdiwm wam` on that bundle, training seeds, in place of its own; the first "
+        "is timed",
     )  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of it")
     parser.add_argument(
@@ -50,15 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; one block for each task. With --json a picture is drawn beside it."""
-    from sdiwm_model.evaluation.wam_picture import draw_wam
+    import tempfile
 
-    if args.model and len(args.task) > 1:
-        raise SdiwmError("--model names bundles of one task: name it with --task")
+    from sdiwm_model.evaluation.wam_picture import draw_wam
+    from sdiwm_model.wam.protocols import parse_steps
+
+    if (args.model or args.runs) and len(args.task) > 1:
+        raise SdiwmError("--model and --runs are of one task: name it with --task")
     for name, least in (("episodes", 1), ("streaming_steps", 100)):
         if getattr(args, name) < least:
             flag = name.replace("_", "-")
             raise SdiwmError(f"--{flag} is {getattr(args, name)}: use {least} or more")
-    results = {task: _one_task(args, task) for task in args.task}
+    for text in args.pairs or []:
+        parse_steps(text)
+    results = {}
+    for task in args.task:
+        with tempfile.TemporaryDirectory(prefix="sdiwm-bench-") as folder:
+            results[task] = _one_task(args, task, Path(folder))
     if args.json is not None and {"grid", "delays"} & set(args.parts):
         picture = args.json.with_suffix(".png")
         draw_wam(picture, results)
@@ -66,7 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def _one_task(args: argparse.Namespace, name: str) -> dict[str, Any]:
+def _one_task(args: argparse.Namespace, name: str, temporary: Path) -> dict[str, Any]:
     from tqdm import tqdm
 
     from sdiwm_model.checkpoint import read_manifest
@@ -75,10 +85,11 @@ def _one_task(args: argparse.Namespace, name: str) -> dict[str, Any]:
     from sdiwm_model.wam.checkpoint import FOLDER, read_wam_manifest
     from sdiwm_sim.task import make_task
     from sdiwm_sim.trials import draw_trials
-    from sdiwm_sim.wam_trials import Judge, watch
+    from sdiwm_sim.wam_trials import Judge, watch, with_run
 
     task = make_task(name)
-    bundles = args.model or [bundle_folder(None, name)]
+    bundle = bundle_folder(args.model, name)
+    bundles = [bundle] if not args.runs else [with_run(bundle, r, temporary) for r in args.runs]
     first, base = bundles[0], read_manifest(bundles[0])
     manifests = [read_wam_manifest(each, read_manifest(each)) for each in bundles]
     trials = draw_trials(task, args.seeds, args.episodes, "train")
@@ -134,12 +145,18 @@ class _Bench:
         return self._judged(judge, pairs)
 
     def switches(self, judge: Judge) -> dict[str, Any]:
-        """What each switch costs, alone and together; success of those that change the chunk."""
+        """What each switch saves, alone and together, of the first model.
+
+        Success is judged of those that change the chunk.
+        """
+        from dataclasses import replace
+
         from sdiwm_model.evaluation.wam_cost import REFERENCE, switch_costs, variants
 
         costs = switch_costs(
             self.open_engine, self.manifest, self.seen, self.args.seconds, self.args.seeds[0]
         )
+        judge = replace(judge, bundles=judge.bundles[:1])
         for name, each in variants(self.manifest).items():
             together = name.startswith(("together", "..."))
             if together or name == REFERENCE or any(word in name for word in CHANGING):
