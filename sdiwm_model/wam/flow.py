@@ -107,13 +107,16 @@ def flow_loss(model: WorldActionModel, context: Context, c: Tensor, pair: NoisyP
 
 def flow_error(found: Denoised, pair: NoisyPair) -> FlowLoss:
     """The same of velocities that were found; clean futures and committed actions do not count."""
-    assert found.video is not None and found.action is not None
+    assert found.video is not None
     learned = (pair.video.t < 1.0).float().unsqueeze(-1)
-    free = (~pair.committed).float().unsqueeze(-1)
-    return FlowLoss(
-        _mean(found.video, pair.video_velocity, learned),
-        _mean(found.action, pair.action_velocity, free),
-    )
+    video = _mean(found.video, pair.video_velocity, learned)
+    return FlowLoss(video, action_error(found, pair))
+
+
+def action_error(found: Denoised, pair: NoisyPair) -> Tensor:
+    """That of the actions alone."""
+    assert found.action is not None
+    return _mean(found.action, pair.action_velocity, (~pair.committed).float().unsqueeze(-1))
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def sample(
         prefix: actions already committed, (B, k, A), which the result begins with.
         kept: the future's tokens that are imagined, (n,), ascending; the others stay as they are
             now. None for all.
-        one_step: the actions' velocities are means over a step, as `distil.few_step_loss` teaches.
+        one_step: velocities of up to `schedule.FEW` action steps are means over a step, as
+            `distil.few_step_loss` teaches.
     """
     whole, action = noise
     video = whole if kept is None else whole[:, kept]
@@ -156,7 +160,7 @@ def sample(
             seen = Noisy(video, torch.full((len(video), 1), run.video_time), kept=kept)
         if run.action_time is not None:
             t = torch.where(free > 0, run.action_time, 1.0).expand(len(action), -1)
-            span = torch.full((len(action), 1), run.action_step if one_step else 0.0)
+            span = torch.full((len(action), 1), run.long_step if one_step else 0.0)
             acted = Noisy(action, t, span)
         found = model.denoise(context, c, seen, acted, read)
         read = found.read or None

@@ -154,6 +154,14 @@ class WorldActionModel(nn.Module):
         now = newest[:, self.size.latent :][:, : self.size.features]
         return Context(layers, bias, self.observation.normalised(newest), now)
 
+    def blind(self, o: Tensor) -> Context:
+        """Looks back on nothing; the newest observations o (B, O) are told, but not read."""
+        none = o.new_zeros(len(o), self.size.heads, 0, self.size.head_width)
+        bias = o.new_zeros(len(o), self.size.heads, 1, 0)
+        now = o[:, self.size.latent :][:, : self.size.features]
+        depth = self.size.depth
+        return Context([(none, none)] * depth, [bias] * depth, self.observation.normalised(o), now)
+
     def denoise(
         self,
         context: Context,

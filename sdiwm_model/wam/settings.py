@@ -20,7 +20,7 @@ from sdiwm_model.wam.flow import Draw
 from sdiwm_model.wam.sizes import WamSize, size_for
 
 DEFAULT = "config/wam/default.yaml"
-COUNTS = ("updates", "sequences", "chunks", "save_every")
+COUNTS = ("blind_chunks", "updates", "sequences", "chunks", "save_every")
 FREE = ("save_every",)  # what a resumed run may be told anew
 
 
@@ -30,6 +30,9 @@ class WamConfig:
 
     size: str
     size_changes: dict[str, Any] = field(default_factory=dict)
+    blind_updates: int
+    blind_chunks: int
+    blind_rate: float
     updates: int
     sequences: int
     chunks: int

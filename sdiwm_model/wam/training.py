@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from sdiwm_model.wam.checkpoint import FOLDER, WEIGHTS, WamManifest, load_wam, s
 from sdiwm_model.wam.distil import check_teacher
 from sdiwm_model.wam.experience import Demonstrations, load_demonstrations
 from sdiwm_model.wam.model import WorldActionModel
-from sdiwm_model.wam.optimise import AfterUpdate, Run, optimise
+from sdiwm_model.wam.optimise import AfterUpdate, Run, Stage, optimise
 from sdiwm_model.wam.settings import WamConfig
-from sdiwm_model.wam.stages import few_step_stage, flow_stage
+from sdiwm_model.wam.stages import blind_stage, few_step_stage, flow_stage
 
 SETTINGS = "config.yaml"
 LEAST_STD = 1e-3  # of an observation's number that hardly changes in the data
@@ -105,14 +105,18 @@ def _all_stages(
     run: Run,
     snapshot: Snapshot | None,
 ) -> WorldActionModel:
-    """Flow matching, then the few-step head where it is asked for, from where the run is."""
-    reached = 0 if snapshot is None else snapshot.position.stage
-    if reached == 0:
-        model = optimise(flow_stage(model, teacher, data, config), run, snapshot)
+    """The actions alone, both modalities, and the few-step head where it is asked for."""
+    stages: list[Callable[[WorldActionModel], Stage]] = [
+        lambda reached: blind_stage(reached, data, config),
+        lambda reached: flow_stage(reached, teacher, data, config),
+    ]
+    if config.few_step_updates:
+        stages.append(lambda reached: few_step_stage(reached, data, config))
+    first = 0 if snapshot is None else snapshot.position.stage
+    for stage in stages[first:]:
+        model = optimise(stage(model), run, snapshot)
         snapshot = None
-    if config.few_step_updates == 0:
-        return model
-    return optimise(few_step_stage(model, data, config), run, snapshot)
+    return model
 
 
 def _check_task(manifest: Manifest, task: dict[str, Any], bundle: Path, folder: Path) -> None:

@@ -76,9 +76,7 @@ def test_some_updates_look_back_on_a_whole_window_and_some_on_less(data, size):
 
 
 def test_demonstrations_too_short_for_the_chunks_are_refused(data, size):
-    with pytest.raises(
-        SdiwmError, match="of which 12 lead in: too few for 'chunks' = 12"
-    ):
+    with pytest.raises(SdiwmError, match="of which 12 lead in: too few for 'chunks' = 12"):
         draw_chunks(data, size, 2, 12, torch.Generator())
 
 

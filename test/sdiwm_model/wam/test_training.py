@@ -18,7 +18,8 @@ from sdiwm_model.wam.stages import wam_loss
 from sdiwm_model.wam.training import scale, train_wam
 
 SMALL = [
-    "size=miniature", "size_changes={}", "updates=12", "sequences=2", "chunks=3", "save_every=5",
+    "size=miniature", "size_changes={}", "blind_updates=3", "blind_chunks=6", "updates=12",
+    "sequences=2", "chunks=3", "save_every=5",
 ]  # fmt: skip
 
 
@@ -46,9 +47,12 @@ def test_the_command_writes_a_model_that_the_bundle_takes(
     assert manifest.provenance["data"][0]["mixture"] == {"demonstration": 0.6, "random": 0.4}
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(random_bundle, demonstrations, tmp_path):
+@pytest.mark.parametrize(("killed_after", "first_again"), [(2, 1), (3, 4), (10, 9)])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    random_bundle, demonstrations, tmp_path, killed_after, first_again
+):
     def kill(done):
-        if done == 7:
+        if done == killed_after:
             raise KilledError
 
     whole = trained(random_bundle, demonstrations, tmp_path / "whole")
@@ -57,12 +61,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(random_bundle, demonstrations,
     assert not (tmp_path / "broken" / FOLDER).exists()
     seen = []
     again = trained(random_bundle, demonstrations, tmp_path / "broken", after_update=seen.append)
-    assert seen == list(range(6, 13))
+    assert seen == list(range(first_again, 16))
     wanted, found = weights_of(whole), weights_of(again)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("killed_after", [12, 15])
+@pytest.mark.parametrize("killed_after", [15, 18])
 def test_a_run_killed_on_its_way_to_few_steps_goes_on_to_the_same_weights(
     random_bundle, demonstrations, tmp_path, killed_after
 ):
@@ -110,6 +114,16 @@ def test_a_teacher_of_other_chunks_is_refused_before_anything_is_written(
     with pytest.raises(SdiwmError, match="the teacher's chunk is 6, the student's 8"):
         trained(random_bundle, demonstrations, tmp_path / "run", teacher=tmp_path / "teacher")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_first_stage_trains_the_action_expert_alone(random_bundle, demonstrations, tmp_path):
+    few = ["updates=1", "learning_rate=0"]
+    none = weights_of(
+        trained(random_bundle, demonstrations, tmp_path / "a", settings=[*few, "blind_updates=0"])
+    )
+    some = weights_of(trained(random_bundle, demonstrations, tmp_path / "b", settings=few))
+    changed = {n.split(".")[0] for n, w in some.items() if not torch.equal(w, none[n])}
+    assert changed == {"action_expert", "actions"}
 
 
 def test_training_lowers_both_errors(random_bundle, demonstrations):
