@@ -194,7 +194,7 @@ class OnnxWamEngine:
     def _gates(self, c: Array, plan: list[Pass], given: int) -> list[Feed]:
         """What the layers are told in each pass: of the future, and of each action."""
         times = [[p.video_time or 0.0, p.action_time or 0.0, CLEAN] for p in plan]
-        spans = [[0.0, *[p.action_step if self.switches.one_step else 0.0] * 2] for p in plan]
+        spans = [[0.0, *[p.long_step if self.switches.one_step else 0.0] * 2] for p in plan]
         rows = {"t": times, "span": spans}
         feed: Feed = {name: np.array(x, np.float32).reshape(-1, 1) for name, x in rows.items()}
         found = self._run("gates", feed | {"c": c, "o": self._history.newest()[None]})

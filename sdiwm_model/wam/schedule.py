@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sdiwm_model.wam.protocols import StepPair
 
+FEW = 4  # action steps that a few-step head is taught; more are plain short ones
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -19,6 +21,11 @@ class Pass:
     action_time: float | None
     video_step: float = 0.0
     action_step: float = 0.0
+
+    @property
+    def long_step(self) -> float:
+        """How far a few-step head is told that its velocity will be followed; 0 if not far."""
+        return self.action_step if round(FEW * self.action_step, 6) >= 1.0 else 0.0
 
 
 def passes(steps: StepPair) -> list[Pass]:

@@ -150,12 +150,12 @@ def test_dropped_tokens_stay_as_they_are_now():
 def test_a_few_step_head_is_told_how_far_it_goes():
     video, action = (x[:2] for x in data())
     noise = torch.randn_like(video), torch.randn_like(action)
-    spans = []
-    for one_step in (False, True):
+    spans = {}
+    for steps, one_step in ((4, False), (4, True), (5, True)):
         model = Exact(video, action)
-        sample(model, None, None, noise, StepPair(1, 4), one_step=one_step)
-        spans.append(model.spans)
-    assert spans == [[0.0] * 4, [0.25] * 4]
+        sample(model, None, None, noise, StepPair(1, steps), one_step=one_step)
+        spans[steps, one_step] = model.spans
+    assert spans == {(4, False): [0.0] * 4, (4, True): [0.25] * 4, (5, True): [0.0] * 5}
 
 
 def test_a_span_changes_the_velocity_once_it_is_learned():
