@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sdiwm_model.wam.experts import KeyValue
 from sdiwm_model.wam.model import Context, Denoised, Noisy, WorldActionModel
-from sdiwm_model.wam.protocols import StepPair
+from sdiwm_model.wam.protocols import MODES, StepPair
 from sdiwm_model.wam.schedule import passes
 
 SKEW = 2.5  # of the actions' times towards noise: there it is decided what to do, here only how
@@ -34,6 +34,17 @@ class Draw:
     clean_video: float = 0.15
     noise_video: float = 0.15
     sparse: float = 0.25
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes whose cases training shows at all."""
+        shown = {
+            "joint": True,
+            "prefill": self.noise_video > 0.0,
+            "inverse": self.clean_video > 0.0 and self.blind_video > 0.0,
+            "policy": self.blind_action > 0.0,
+        }
+        return tuple(mode for mode in MODES if shown[mode])
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def train_wam(
     told = WamManifest(
         size,
         manifest.model_hash,
+        modes=config.draw.modes,
         one_step=config.few_step_updates > 0,
         provenance=provenance,
     )

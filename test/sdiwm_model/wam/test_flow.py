@@ -5,7 +5,7 @@ import torch
 
 from sdiwm_model.wam.flow import Draw, draw_noisy, flow_loss, sample
 from sdiwm_model.wam.model import Denoised, WorldActionModel
-from sdiwm_model.wam.protocols import StepPair
+from sdiwm_model.wam.protocols import MODES, StepPair
 from sdiwm_model.wam.sizes import PATCH, WAM_SIZES
 
 SIZE = WAM_SIZES["miniature"]
@@ -54,6 +54,12 @@ def test_actions_are_mostly_shown_as_noise_and_futures_at_any_time():
     pair = draw_noisy(*data(), Draw(prefix=0.0, clean_video=0.0, noise_video=0.0), generator())
     assert 0.12 < pair.action.t[:, 0].median() < 0.25
     assert 0.42 < pair.video.t[:, 0].median() < 0.58
+
+
+def test_modes_whose_cases_are_never_shown_are_not_among_those_trained():
+    assert Draw().modes == MODES
+    assert Draw(clean_video=0.0).modes == ("joint", "prefill", "policy")
+    assert Draw(blind_action=0.0, noise_video=0.0, blind_video=0.0).modes == ("joint",)
 
 
 def test_a_committed_prefix_is_clean_and_nothing_else_is():
