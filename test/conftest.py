@@ -104,16 +104,11 @@ def wam_bundle(tmp_path_factory, random_bundle):
     import torch
 
     from sdiwm_model.checkpoint import read_manifest
-    from sdiwm_model.wam.checkpoint import (
-        FOLDER,
-        WamManifest,
-        load_wam,
-        save_wam,
-        write_wam_manifest,
-    )
-    from sdiwm_model.wam.export import export_graphs
+    from sdiwm_model.wam.checkpoint import FOLDER, WamManifest, save_wam
+    from sdiwm_model.wam.export import export_wam
     from sdiwm_model.wam.model import WorldActionModel
     from sdiwm_model.wam.sizes import size_for
+    from sdiwm_model.wam.weights import FLOAT
 
     folder = tmp_path_factory.mktemp("wam") / "bundle"
     shutil.copytree(random_bundle, folder)
@@ -124,10 +119,8 @@ def wam_bundle(tmp_path_factory, random_bundle):
         for weights in model.parameters():
             if not weights.any():  # what training begins at zero
                 weights.normal_(std=0.1)
-    manifest = WamManifest(model.size, base.model_hash)
-    save_wam(folder / FOLDER, model, manifest)
-    export_graphs(folder / FOLDER, load_wam(folder, base)[0])
-    write_wam_manifest(folder / FOLDER, manifest)
+    save_wam(folder / FOLDER, model, WamManifest(model.size, base.model_hash))
+    export_wam(folder, base, (FLOAT,))
     return folder
 
 

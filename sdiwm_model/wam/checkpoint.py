@@ -6,6 +6,7 @@ earlier one wrote, as bundles are read (`sdiwm_model.checkpoint`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,10 +76,11 @@ def save_wam(folder: Path, model: WorldActionModel, manifest: WamManifest) -> No
     write_wam_manifest(folder, manifest)
 
 
-def write_wam_manifest(folder: Path, manifest: WamManifest) -> None:
-    """Hash every file of ``folder`` and write wam.json, atomically."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    digests = {name: sha256_of_file(folder / name) for name in names if name != MANIFEST}
+def write_wam_manifest(folder: Path, manifest: WamManifest, without: Collection[str] = ()) -> None:
+    """Hash every file of ``folder``, but those ``without``, and write wam.json, atomically."""
+    names = {p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
+    listed = sorted(names.difference(without, [MANIFEST]))
+    digests = {name: sha256_of_file(folder / name) for name in listed}
     content = {"format_version": FORMAT_VERSION, "kind": KIND}
     write_json(folder / MANIFEST, content | asdict(manifest) | {"files": digests})
 

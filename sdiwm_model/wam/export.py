@@ -6,7 +6,6 @@ the engine hands over when it opens them. That keeps a folder at the size of one
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -60,41 +59,48 @@ def export_wam(
     Raises:
         SdiwmError: there is none, or what the float graphs make differs by more than 1e-4.
     """
+    folder = bundle / FOLDER
     model, manifest = load_wam(bundle, base)
-    errors = export_graphs(bundle / FOLDER, model, precisions)
+    with tempfile.TemporaryDirectory(dir=bundle, prefix=f".{FOLDER}.") as temporary:
+        made = Path(temporary)
+        errors = export_graphs(made, model, precisions)
+        old = [path for path in folder.iterdir() if _is_graph(path)]
+        # Stopped from here on, it leaves a model that has no graphs yet, and not a damaged one.
+        write_wam_manifest(folder, manifest, without={path.name for path in old})
+        for path in old:
+            path.unlink()
+        for path in sorted(made.iterdir(), key=lambda path: path.name == GRAPHS):
+            path.replace(folder / path.name)
     about = {"opset": OPSET, "onnx": version("onnx"), "onnxruntime": version("onnxruntime")}
     provenance = manifest.provenance | {"graphs": about | {"errors": errors}}
-    write_wam_manifest(bundle / FOLDER, replace(manifest, provenance=provenance))
+    write_wam_manifest(folder, replace(manifest, provenance=provenance))
     return errors
 
 
 def export_graphs(
-    folder: Path, model: WorldActionModel, precisions: Sequence[str] = (FLOAT,)
+    folder: Path, model: WorldActionModel, precisions: Sequence[str]
 ) -> dict[str, float]:
-    """Write the graphs of ``model`` into ``folder``, which holds its weights, and remove others.
+    """Write the graphs of ``model``, whose weights are those in float16, into an empty folder.
 
-    Returns, and raises, as `export_wam`; nothing is written that differs too much.
+    Returns, and raises, as `export_wam`.
     """
     tensors = {name: x.numpy() for name, x in model.state_dict().items()}
-    shapes = {name: x.shape for name, x in tensors.items()}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        made = Path(temporary)
-        shutil.copyfile(folder / WEIGHTS, made / WEIGHTS)
-        built = build_graphs(model.size, shapes)
-        named = {each: _write(made, built, tensors, each) for each in precisions}
-        write_json(made / GRAPHS, {"opset": OPSET} | named)
-        errors = {each: _largest_difference(made, model, each) for each in precisions}
-        if not errors[FLOAT] <= TOLERANCE:
-            raise SdiwmError(
-                f"the ONNX graphs' chunks differ from torch's by {errors[FLOAT]:.2g} (allowed "
-                f"{TOLERANCE:g}): nothing was written; the weights may be damaged."
-            )
-        (made / WEIGHTS).unlink()
-        for path in (*folder.glob("*.onnx"), folder / INT8_WEIGHTS):
-            path.unlink(missing_ok=True)
-        for path in made.iterdir():
-            path.replace(folder / path.name)
+    built = build_graphs(model.size, {name: x.shape for name, x in tensors.items()})
+    (folder / WEIGHTS).write_bytes(save({n: x.astype(np.float16) for n, x in tensors.items()}))
+    named = {each: _write(folder, built, tensors, each) for each in precisions}
+    write_json(folder / GRAPHS, {"opset": OPSET} | named)
+    errors = {each: _largest_difference(folder, model, each) for each in precisions}
+    if not errors[FLOAT] <= TOLERANCE:
+        raise SdiwmError(
+            f"the ONNX graphs' chunks differ from torch's by {errors[FLOAT]:.2g} (allowed "
+            f"{TOLERANCE:g}): nothing was written; the weights may be damaged."
+        )
+    (folder / WEIGHTS).unlink()
     return errors
+
+
+def _is_graph(path: Path) -> bool:
+    return path.suffix == ".onnx" or path.name in (GRAPHS, INT8_WEIGHTS)
 
 
 def _write(

@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from sdiwm_model.checkpoint import Manifest
 from sdiwm_model.errors import SdiwmError
-from sdiwm_model.wam.checkpoint import WamManifest, save_wam
-from sdiwm_model.wam.export import export_graphs
+from sdiwm_model.planning.protocols import PlannerSettings
+from sdiwm_model.sizes import find_size
+from sdiwm_model.wam.checkpoint import FOLDER, WamManifest, save_wam
+from sdiwm_model.wam.export import export_wam
 from sdiwm_model.wam.model import WorldActionModel
 from sdiwm_model.wam.onnx_engine import OnnxWamEngine
 from sdiwm_model.wam.protocols import StepPair, WamEngine
-from sdiwm_model.wam.sizes import WAM_SIZES
+from sdiwm_model.wam.sizes import size_for
 from sdiwm_model.wam.switches import UNOPTIMISED, Switches
 from sdiwm_model.wam.torch_engine import TorchWamEngine
+from sdiwm_model.wam.weights import FLOAT
 
-SIZE = replace(WAM_SIZES["miniature"], depth=3, features=16)
+MODEL = find_size("miniature")
+BASE = Manifest("reach", "miniature", MODEL, 0.04, ("red",), (1.0,), PlannerSettings(), {})
+SIZE = size_for(MODEL, "miniature", depth=3)
 MODES = (
     StepPair(1, 2),
     StepPair(4, 1),
@@ -46,10 +52,10 @@ def model():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, model):
-    folder = tmp_path_factory.mktemp("bundle") / "wam"
-    save_wam(folder, model, WamManifest(SIZE, "base"))
-    export_graphs(folder, model)
-    return folder
+    bundle = tmp_path_factory.mktemp("bundle")
+    save_wam(bundle / FOLDER, model, WamManifest(SIZE, BASE.model_hash))
+    export_wam(bundle, BASE, (FLOAT,))
+    return bundle / FOLDER
 
 
 def episode(length, seed=0):
