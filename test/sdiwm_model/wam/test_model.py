@@ -118,3 +118,14 @@ def test_a_future_goes_through_tokens_and_back():
     tokens = model.future.of(now, future)
     assert tokens.shape == (3, SIZE.video_tokens, PATCH)
     torch.testing.assert_close(model.future.features(now, tokens), future)
+
+
+def test_what_the_gates_are_told_of_the_newest_observation_moves_the_actions(model, episode):
+    """Even where nothing is looked back on."""
+    c, action = torch.zeros(1, SIZE.conditioning), noisy()[1]
+    here, there = (
+        model.denoise(model.blind(episode[:, step]), c, action=action).action for step in (0, 1)
+    )
+    assert not torch.allclose(here, there, atol=1e-3)
+    told = model.context(model.observe(episode)).newest
+    torch.testing.assert_close(told, model.blind(episode[:, -1]).newest)
