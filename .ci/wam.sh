@@ -10,11 +10,12 @@ task=$1 seed=$2
 out=${WAM:-runs/wam}/$task
 bundle=sdiwm_model/weights/$task
 
-# Model steps of a demonstration: 12 that lead in, the way to the target, and some at rest there.
+# Demonstrations, and model steps in each: 12 that lead in, the way to the target, some at rest there.
+# A layout of four pucks is seldom like another: that takes the most demonstrations.
 case $task in
-    reach) steps=56 ;;
-    push) steps=72 ;;
-    jaco_reach) steps=48 ;;
+    reach) episodes=2000 steps=56 ;;
+    push) episodes=700 steps=72 ;;
+    jaco_reach) episodes=700 steps=48 ;;
     *)
         echo "wam: TASK=$task has no recipe: add one to .ci/wam.sh" >&2
         exit 2
@@ -31,7 +32,7 @@ step() {
     fi
 }
 
-step "$out/demonstrations/manifest.json" collect --task "$task" --episodes 700 --steps $steps \
+step "$out/demonstrations/manifest.json" collect --task "$task" --episodes $episodes --steps $steps \
     --seed 30 --mixture demonstration=1 --out "$out/demonstrations"
 step "$out/$seed/wam/wam.json" wam --bundle "$bundle" --data "$out/demonstrations" \
     --seed "$seed" --out "$out/$seed"

@@ -21,7 +21,7 @@ from sdiwm_model.wam.sizes import WamSize, size_for
 
 DEFAULT = "config/wam/default.yaml"
 COUNTS = ("blind_chunks", "updates", "sequences", "chunks", "save_every")
-FREE = ("save_every",)  # what a resumed run may be told anew
+FREE = ("save_every", "few_step_updates", "few_step_rate")  # what a resumed run may be told anew
 
 
 @dataclass(frozen=True, kw_only=True)
