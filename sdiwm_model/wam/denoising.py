@@ -58,6 +58,19 @@ class Denoising:
             return name + QUICK, feed | {f"{x}_middle": self._middle[x] for x in experts}
         return name, feed
 
+    def wanted(self, name: str, plan: Sequence[Pass]) -> list[str]:
+        """Outputs of graph ``name`` that the first pass of ``plan`` or a later one asks for."""
+        run, *later = plan
+        names = ["action_velocity"] if run.action_time is not None else []
+        if run.video_time is not None and any(each.video_time is None for each in later):
+            names += self._read_outputs(name)
+        if run.video_step:
+            names += ["video_tokens", "video_answer"]
+        if self._quick and later and not name.endswith(QUICK):
+            times = {"video": run.video_time, "action": run.action_time}
+            names += [f"{expert}_middle" for expert, t in times.items() if t is not None]
+        return names
+
     def take(self, run: Pass, found: Feed) -> None:
         """Follow the velocities of a pass."""
         if run.video_step:
@@ -68,6 +81,11 @@ class Denoising:
         self._read |= {name: x for name, x in found.items() if name in self._read}
         middles = {name: found.get(f"{name}_middle") for name in ("video", "action")}
         self._middle = {name: x for name, x in middles.items() if x is not None}
+
+    def _read_outputs(self, name: str) -> list[str]:
+        last = self._size.depth - 1
+        layers = sorted({0, last}) if name.endswith(QUICK) else range(last + 1)
+        return [f"read_{x}_{i}" for i in layers for x in ("keys", "values")]
 
 
 def unread(plan: Sequence[Pass]) -> Iterator[Pass]:

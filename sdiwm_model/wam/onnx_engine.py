@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class OnnxWamEngine:
                 window = self._window(len(action), again=True)
             gates = told[i] if told else self._gates(c, [each], given)[0]
             name, feed = chunks.ask(each)
-            found = self._run(name, window | gates | feed)
+            found = self._run(name, window | gates | feed, chunks.wanted(name, plan[i:]))
             if each.video_step:
                 found |= self._run("follow", found | gates | feed)
             chunks.take(each, found)
@@ -206,8 +207,9 @@ class OnnxWamEngine:
             told.append({"video_gates": video, "action_gates": np.where(free, now, clean)})
         return told
 
-    def _run(self, name: str, feed: Feed) -> Feed:
-        outputs = self._outputs[name]
+    def _run(self, name: str, feed: Feed, wanted: Sequence[str] = ()) -> Feed:
+        """A graph's outputs, those that are wanted or all."""
+        outputs = wanted or self._outputs[name]
         taken = {key: feed[key] for key in self._inputs[name]}
         found = self._sessions[name].run(outputs, taken)
         return dict(zip(outputs, found, strict=True))

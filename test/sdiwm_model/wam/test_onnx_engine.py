@@ -155,11 +155,11 @@ def test_the_few_step_head_is_told_how_long_its_steps_are(folder, model):
         for e in (long, TorchWamEngine(model, one_step=True), TorchWamEngine(model))
     ]
     c, noise = drawn()
-    ours, theirs, short = (
-        e.chunk(c, noise[0], StepPair(1, 1), noise[0, :2].clip(-1, 1)) for e in engines
-    )
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
-    assert np.abs(ours - short).max() > 1e-3
+    prefix = noise[0, :2].clip(-1, 1)
+    for steps, differs in ((StepPair(1, 1), True), (StepPair(0, 8, "policy"), False)):
+        ours, theirs, short = (e.chunk(c, noise[0], steps, prefix) for e in engines)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
+        assert (np.abs(ours - short).max() > 1e-3) == differs
 
 
 def test_what_the_middle_layers_add_is_taken_over_every_other_pass(folder, engine):
