@@ -23,11 +23,12 @@ def print_wam(task: str, block: Block) -> None:
     }
     for part, (title, columns) in titles.items():
         if part in block:
-            print(f"  {title:<44}{'success':>22}" + "".join(f"{_HEADS[c]:>17}" for c in columns))
+            print(f"  {title:<60}{'success':>22}" + "".join(f"{_HEADS[c]:>17}" for c in columns))
             for name, row in block[part].items():
                 star = " *" if part == "grid" and name == block["default"] else ""
+                shown = f"{name} ({row['steps']})" if part == "switches" else name + star
                 cells = "".join(f"{_cell(c, row[c]):>17}" for c in columns)
-                print(f"    {name + star:<42}{_success(row):>22}{cells}")
+                print(f"    {shown:<58}{_success(row):>22}{cells}")
     if "streaming" in block:
         _print_streaming(block["streaming"])
 
@@ -53,7 +54,7 @@ def _cell(column: str, value: Any) -> str:
 
 def _success(row: Block) -> str:
     if "success" not in row:
-        return "as the row above all"
+        return "the same chunks"
     low, high = row["success"]["ci95"]
     return f"{row['success']['mean']:.1%} ({100 * low:.0f}-{100 * high:.0f})"
 

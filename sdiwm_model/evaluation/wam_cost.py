@@ -86,7 +86,10 @@ def variants(manifest: WamManifest) -> dict[str, Variant]:
         found["together, one action step"] = Variant(both, steps)
     both = replace(both, token_drop="ranked")
     found["... and the ranked half of the future"] = Variant(both, steps)
-    found["... and int8"] = Variant(replace(both, precision="int8"), steps)
+    both = replace(both, precision="int8")
+    found["... and int8"] = Variant(both, steps)
+    fewest = StepPair(0, 1, "policy" if "policy" in manifest.modes else "prefill")
+    found["... and the fewest steps"] = Variant(both, fewest)
     return found
 
 
