@@ -131,11 +131,13 @@ class Demonstration:
     """The expert without noise, after `LEAD_IN` model steps that bring the robot off its way.
 
     What a policy imitates must be clean, and begin where a policy's own errors lead: anywhere, on
-    the way to another target, or close to one. From step `LEAD_IN` on every action is to be
-    imitated, for the goal that the episode's instruction names.
+    the way to another target, or close to one. Some stand still before they begin: where only what
+    has arrived is seen at rest, a policy learns that at rest there is nothing to do. From step
+    `LEAD_IN` on every action is to be imitated, for the goal that the episode's instruction names.
     """
 
     LEAD_IN = 12
+    STILL = 0.35  # share of the lead-ins that end at rest, half of them without having moved
 
     def begin(self, task: Task, rng: np.random.Generator) -> None:
         if rng.random() < 0.4:
@@ -144,6 +146,10 @@ class Demonstration:
         self._amplitude = rng.uniform(0.0, 1.2)
         self._pull, self._goal = rng.uniform(0.0, 1.2), int(rng.integers(len(task.goals)))
         self._steps = 0
+        still = rng.random()
+        self._moves = self.LEAD_IN
+        if still < self.STILL:
+            self._moves = 0 if still < self.STILL / 2 else self.LEAD_IN // 2
         self._clean = (
             task.demonstrated_action if isinstance(task, Demonstrates) else task.expert_action
         )
@@ -152,6 +158,8 @@ class Demonstration:
         self._steps += 1
         if self._steps > self.LEAD_IN:
             return self._clean()
+        if self._steps > self._moves:
+            return np.zeros(len(task.action_limit), np.float32)
         pull = self._pull * task.expert_action(self._goal)
         return np.clip(pull + self._amplitude * self._noise.draw(rng), -1, 1).astype(np.float32)
 
