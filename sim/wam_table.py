@@ -54,7 +54,7 @@ def _cell(column: str, value: Any) -> str:
 
 def _success(row: Block) -> str:
     if "success" not in row:
-        return "the same chunks"
+        return "not judged"
     low, high = row["success"]["ci95"]
     return f"{row['success']['mean']:.1%} ({100 * low:.0f}-{100 * high:.0f})"
 
