@@ -12,8 +12,9 @@ bundle=sdiwm_model/weights/$task
 
 # Demonstrations, and model steps in each: 12 that lead in, the way to the target, some at rest there.
 # A layout of four pucks is seldom like another: that takes the most demonstrations.
+settings=()
 case $task in
-    reach) episodes=2000 steps=56 ;;
+    reach) episodes=2000 steps=56 settings=(--set "speeds=[4,8]" blind_updates=2000) ;;
     push) episodes=700 steps=72 ;;
     jaco_reach) episodes=700 steps=48 ;;
     *)
@@ -35,5 +36,5 @@ step() {
 step "$out/demonstrations/manifest.json" collect --task "$task" --episodes $episodes --steps $steps \
     --seed 30 --mixture demonstration=1 --out "$out/demonstrations"
 step "$out/$seed/wam/wam.json" wam --bundle "$bundle" --data "$out/demonstrations" \
-    --seed "$seed" --out "$out/$seed"
+    "${settings[@]}" --seed "$seed" --out "$out/$seed"
 echo "wam: $out/$seed/wam; make it the shipped one with \`make ship-wam TASK=$task SEED=$seed\`"

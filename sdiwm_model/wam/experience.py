@@ -26,10 +26,11 @@ ALL_SEEN = 0.5  # share of the updates whose chunks all look back on a whole win
 class Demonstrations:
     """Encoded episodes end to end, N model steps in all.
 
-    observation (1 or 2, N, O): as the loop sees them; second, where pictures lag, those whose image
-    features are one model step older than the joints. features (N, E): of the step's own picture.
-    action (N, A); code (episodes, C): of the goal pursued; starts, lengths (episodes,): where each
-    lies in N; first (episodes,): step of each from which actions are to be imitated.
+    observation (1 to 4, N, O): as the loop sees them; second, where pictures lag, those whose image
+    features are one model step older than the joints; then, where asked for, the same at rest.
+    features (N, E): of the step's own picture. action (N, A); code (episodes, C): of the goal
+    pursued; starts, lengths (episodes,): where each lies in N; first (episodes,): step of each from
+    which actions are to be imitated.
     """
 
     observation: Tensor
@@ -56,19 +57,28 @@ class Chunks:
     future: Tensor
 
 
-def load_demonstrations(folders: Sequence[Path], model: WorldModel) -> Demonstrations:
+def load_demonstrations(
+    folders: Sequence[Path], model: WorldModel, speeds: Sequence[int] = ()
+) -> Demonstrations:
     """Encode every demonstration of ``folders`` with ``model``; other behaviours are left out.
 
+    Args:
+        speeds: [first, last + 1] of the numbers of proprio that are speeds. Every observation is
+            then there a second time, as of a robot at rest: where only what has arrived is seen at
+            rest, a policy learns that at rest there is nothing to do. Empty for none.
+
     Raises:
-        SdiwmError: a folder is missing, damaged or of other shapes; its goals are no sentences; it
-            holds no demonstration, or does not say from which step on its actions are to be
-            imitated.
+        SdiwmError: ``speeds`` are not in proprio; a folder is missing, damaged or of other shapes;
+            its goals are no sentences; it holds no demonstration, or does not say from which step
+            on its actions are to be imitated.
     """
     reader = open_data(folders)
     first = _first_step(reader, folders[0])
     size = model.size
     codes = goal_codes(size.goals, size.conditioning)
-    parts: dict[str, list[Tensor]] = {"in_time": [], "lagging": [], "features": [], "action": []}
+    _check_speeds(speeds, size.proprio)
+    names = ("in_time", "lagging", "in_time_at_rest", "lagging_at_rest", "features", "action")
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
     lengths, code = [], []
     for episode in reader.episodes():
         if episode.behaviour != BEHAVIOUR:
@@ -76,16 +86,23 @@ def load_demonstrations(folders: Sequence[Path], model: WorldModel) -> Demonstra
         proprio = torch.from_numpy(episode.proprio)
         features = encode_frames(model.vision, torch.from_numpy(episode.frames))
         older = torch.cat([features[:1], features[:-1]])
-        parts["in_time"].append(observations(model, features, proprio))
-        parts["lagging"].append(observations(model, older, proprio))
+        shown = {"": proprio}
+        if speeds:
+            shown["_at_rest"] = proprio.clone()
+            shown["_at_rest"][:, slice(*speeds)] = 0.0
+        for name, joints in shown.items():
+            parts[f"in_time{name}"].append(observations(model, features, joints))
+            parts[f"lagging{name}"].append(observations(model, older, joints))
         parts["features"].append(features)
         parts["action"].append(torch.from_numpy(episode.action))
         lengths.append(len(episode))
         code.append(codes[episode.goal])
     if not lengths:
         raise SdiwmError(f"{folders[0]} holds no demonstration: {MAKE}")
-    joined = {name: torch.cat(each) for name, each in parts.items()}
-    kinds = ("in_time", "lagging") if reader.task["camera_lags"] else ("in_time",)
+    joined = {name: torch.cat(each) for name, each in parts.items() if each}
+    kinds = ["in_time", "lagging"] if reader.task["camera_lags"] else ["in_time"]
+    if speeds:
+        kinds += [f"{kind}_at_rest" for kind in kinds]
     steps = torch.tensor(lengths)
     return Demonstrations(
         observation=torch.stack([joined[kind] for kind in kinds]),
@@ -96,6 +113,14 @@ def load_demonstrations(folders: Sequence[Path], model: WorldModel) -> Demonstra
         lengths=steps,
         first=torch.full_like(steps, first),
     )
+
+
+def _check_speeds(speeds: Sequence[int], proprio: int) -> None:
+    if speeds and not (len(speeds) == 2 and 0 <= speeds[0] < speeds[1] <= proprio):
+        raise SdiwmError(
+            f"setting 'speeds' is {list(speeds)}: use [first, last + 1] of the {proprio} numbers "
+            "of proprio, or [] for none"
+        )
 
 
 def _first_step(reader: ShardReader, folder: Path) -> int:

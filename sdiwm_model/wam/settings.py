@@ -30,6 +30,7 @@ class WamConfig:
 
     size: str
     size_changes: dict[str, Any] = field(default_factory=dict)
+    speeds: list[int] = field(default_factory=list)
     blind_updates: int
     blind_chunks: int
     blind_rate: float

@@ -21,10 +21,12 @@ from sdiwm_model.wam.distil import check_teacher
 from sdiwm_model.wam.experience import Demonstrations, load_demonstrations
 from sdiwm_model.wam.model import WorldActionModel
 from sdiwm_model.wam.optimise import AfterUpdate, Run, Stage, optimise
+from sdiwm_model.wam.protocols import StepPair
 from sdiwm_model.wam.settings import WamConfig
 from sdiwm_model.wam.stages import blind_stage, few_step_stage, flow_stage
 
 SETTINGS = "config.yaml"
+STEPS = StepPair(1, 1)  # demonstrations leave one future, and more steps gained no success
 LEAST_STD = 1e-3  # of an observation's number that hardly changes in the data
 
 
@@ -66,7 +68,7 @@ def train_wam(
         larger, its = load_wam(teacher, manifest)
         identity["teacher"] = its.files[WEIGHTS]
     snapshot = Snapshot(out, identity) if (out / FILE).exists() else None
-    data = load_demonstrations(folders, base)
+    data = load_demonstrations(folders, base, config.speeds)
     torch.manual_seed(seed)
     model = WorldActionModel(size)
     scale(model, data)
@@ -90,6 +92,7 @@ def train_wam(
     told = WamManifest(
         size,
         manifest.model_hash,
+        steps=STEPS,
         modes=config.draw.modes,
         one_step=config.few_step_updates > 0,
         provenance=provenance,

@@ -50,8 +50,8 @@ def test_an_observation_is_latent_features_and_normalised_joints(data, demonstra
 
 
 def place_of(row, table):
-    """Index of the row of ``table`` (N, D) that equals ``row``."""
-    return int((table == row).all(dim=-1).nonzero()[0])
+    """Index of the last row of ``table`` (N, D) that equals ``row``: some begin standing still."""
+    return int((table == row).all(dim=-1).nonzero()[-1])
 
 
 def test_a_chunk_begins_at_a_clean_step_of_what_is_seen_then(data, size):
@@ -104,3 +104,28 @@ def test_data_without_demonstrations_is_refused(
     folder = written(tmp_path / "data", demonstrations, behaviour, **facts)
     with pytest.raises(SdiwmError, match=said):
         load_demonstrations([folder], world)
+
+
+def test_observations_are_shown_as_of_a_robot_at_rest_too(random_bundle, demonstrations, data):
+    """Its latent too is the one that the loop would see, were the robot at rest."""
+    model, _ = load_model(random_bundle)
+    size = model.size
+    half = size.proprio // 2
+    both = load_demonstrations([demonstrations], model, [half, size.proprio])
+    kinds = len(data.observation)
+    assert len(both.observation) == 2 * kinds
+    assert torch.equal(both.observation[:kinds], data.observation)
+    still = both.observation[kinds]
+    joints = still[:, size.latent + size.features :]
+    speeds = joints * model.fusion.proprio_std + model.fusion.proprio_mean
+    assert speeds[:, half:].abs().max() < 1e-5
+    torch.testing.assert_close(joints[:, :half], data.observation[0][:, -size.proprio :][:, :half])
+    features = still[:, size.latent :][:, : size.features]
+    seen = model.fusion(features, speeds)
+    torch.testing.assert_close(still[:, : size.latent], seen, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("speeds", [[4], [4, 9], [4, 4], [-1, 4]])
+def test_speeds_that_are_not_in_proprio_are_refused(random_bundle, demonstrations, speeds):
+    with pytest.raises(SdiwmError, match="setting 'speeds' is .*: use"):
+        load_demonstrations([demonstrations], load_model(random_bundle)[0], speeds)
