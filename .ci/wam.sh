@@ -14,7 +14,7 @@ bundle=sdiwm_model/weights/$task
 # A layout of four pucks is seldom like another: that takes the most demonstrations.
 settings=()
 case $task in
-    reach) episodes=2000 steps=56 settings=(--set "speeds=[4,8]" blind_updates=2000) ;;
+    reach) episodes=900 steps=56 settings=(--set "speeds=[4,8]" blind_updates=3000 updates=300) ;;
     push) episodes=700 steps=72 ;;
     jaco_reach) episodes=700 steps=48 ;;
     *)
