@@ -14,9 +14,9 @@ bundle=sdiwm_model/weights/$task
 # A layout of four pucks is seldom like another: that takes the most demonstrations.
 settings=()
 case $task in
-    reach) episodes=900 steps=56 settings=(--set "speeds=[4,8]" blind_updates=3000 updates=300) ;;
+    reach) episodes=1800 steps=56 settings=(--set "speeds=[4,8]" blind_updates=6000 updates=500) ;;
     push) episodes=700 steps=72 ;;
-    jaco_reach) episodes=700 steps=48 ;;
+    jaco_reach) episodes=900 steps=48 settings=(--set blind_updates=3000 updates=500) ;;
     *)
         echo "wam: TASK=$task has no recipe: add one to .ci/wam.sh" >&2
         exit 2
