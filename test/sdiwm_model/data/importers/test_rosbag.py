@@ -374,6 +374,7 @@ def test_the_shipped_settings_state_the_facts_of_the_simulated_task(task):
     facts = dict(episode_spec(simulated).task)
     facts.pop("train_instructions")
     facts.pop("unrelated")
+    facts.pop("imitate_from")  # of what `sdiwm collect` demonstrates
     assert dict(settings.task) == facts
     assert settings.joints == simulated.joint_names
     for goal, name in enumerate(simulated.goals):
