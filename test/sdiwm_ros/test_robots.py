@@ -57,10 +57,10 @@ def test_with_simulated_time_the_whole_graph_lives_on_the_simulators_clock(
     with Graph(given, environment, tmp_path), Monitor(environment) as monitor:
         ticks = []
         monitor._node.create_subscription(Clock, "/clock", ticks.append, NEWEST)
-        until(monitor, lambda: is_simulating(monitor))
-        monitor.spin(0.5)
+        until(monitor, lambda: ticks and ticks[-1].clock.sec > 0)
+        assert is_simulating(monitor)
         assert "clock_jumps" not in monitor.health_of("observer").message
-        assert 0 < ticks[-1].clock.sec < 60
+        assert ticks[-1].clock.sec < 60
     plans = load_run(tmp_path).of_kind(CommandKind.PLAN)
     assert len(plans) > 20
     assert 0 < plans[:, 1].min() <= plans[:, 1].max() < 60e9
