@@ -15,7 +15,7 @@ bundle=sdiwm_model/weights/$task
 settings=()
 case $task in
     reach) episodes=1800 steps=56 settings=(--set "speeds=[4,8]" blind_updates=6000 updates=500) ;;
-    push) episodes=700 steps=72 ;;
+    push) episodes=900 steps=72 settings=(--set blind_updates=3000 updates=500) ;;
     jaco_reach) episodes=900 steps=48 settings=(--set blind_updates=3000 updates=500) ;;
     *)
         echo "wam: TASK=$task has no recipe: add one to .ci/wam.sh" >&2

@@ -38,11 +38,12 @@ def recipe(tmp_path):
 
 def test_all_seeds_learn_from_the_same_demonstrations_on_the_shipped_encoder(recipe):
     collect = (
-        "collect --task push --episodes 700 --steps 72 --seed 30 --mixture demonstration=1 "
+        "collect --task push --episodes 900 --steps 72 --seed 30 --mixture demonstration=1 "
         "--out push/demonstrations"
     )
     train = (
-        "wam --bundle sdiwm_model/weights/push --data push/demonstrations --seed {0} --out push/{0}"
+        "wam --bundle sdiwm_model/weights/push --data push/demonstrations --set blind_updates=3000 "
+        "updates=500 --seed {0} --out push/{0}"
     )
     assert recipe("push") == (0, [collect, train.format(0)])
     assert recipe("push", seed=2) == (0, [train.format(2)])
