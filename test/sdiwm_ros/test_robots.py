@@ -84,11 +84,12 @@ def test_a_flood_of_instructions_costs_no_plan_and_the_last_one_is_obeyed(
         monitor.spin(0.3)  # the simulator, too, may let 0.1 s pass between two
         values = monitor.health_of("language_goal").values
         assert int(values["skipped_instructions"]) > 50
-        assert int(values["instructions"]) < 60
+        most = 10 * (time.time_ns() - flooded) * 1e-9 + 5  # one in 0.1 s, and those before
+        assert int(values["instructions"]) < most
     run = load_run(tmp_path)
     during = run.of_kind(CommandKind.PLAN)
     during = during[(during[:, 0] > flooded) & (during[:, 0] < last)]
     assert len(during) / ((last - flooded) * 1e-9) > 100  # Hz
     changes = [change for episode in run.episodes for change in episode.changes]
-    assert len(changes) < 60
+    assert len(changes) < most
     assert json.dumps(changes[-1]).endswith('at last"]')
