@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import OmegaConf
 
 from sdiwm_model.data.episodes import EpisodeSpec
 from sdiwm_model.errors import SdiwmError
@@ -17,7 +16,7 @@ from sdiwm_model.pretraining.schedule import LoopSettings
 from sdiwm_model.share import share_file
 from sdiwm_model.sizes import ModelSize, find_size
 from sdiwm_model.training.checks import changed_size
-from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
+from sdiwm_model.training.config import layered
 
 DEFAULT = "config/pretraining/default.yaml"
 LOADERS = ("local", "ray")
@@ -122,29 +121,5 @@ def configure(settings: Sequence[str] = (), file: Path | None = None) -> Pretrai
         SdiwmError: an unknown setting, or a value of the wrong type or out of range; the file is
             missing or unreadable.
     """
-    default = share_file(DEFAULT)
-    paths = [default, *([file] if file else [])]
-    layers = [(str(path), composed(path, default.parent)) for path in paths]
-    layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
-    config: Any = OmegaConf.structured(PretrainingConfig)
-    for source, layer in layers:
-        config = _merged(config, layer, source)
-    try:
-        return cast(PretrainingConfig, OmegaConf.to_object(config))
-    except OmegaConfBaseException as error:
-        raise SdiwmError(
-            f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
-        ) from None
-
-
-def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
-    content = cast(dict[str, Any], OmegaConf.to_container(layer))
-    if isinstance(content.get("size"), dict):
-        content["size_changes"] = content.pop("size")
-    known = [each.name for each in fields(PretrainingConfig)]
-    try:
-        return cast(DictConfig, OmegaConf.merge(config, content))
-    except ConfigKeyError as error:
-        raise SdiwmError(f"{source}: {unknown(str(error.key), known, DEFAULT)}") from None
-    except OmegaConfBaseException as error:
-        raise SdiwmError(f"{source}: {wrong_type(error, PretrainingConfig, content)}") from None
+    files = [share_file(DEFAULT), *([file] if file else [])]
+    return layered(PretrainingConfig, DEFAULT, files, settings, {})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -22,6 +22,7 @@ from sdiwm_model.share import share_file
 from sdiwm_model.sizes import find_size
 
 DEFAULT = "config/training/default.yaml"
+T = TypeVar("T")
 CHOICES = {
     "anti_collapse": ("vicreg", "sigreg"),
     "wandb": ("off", "offline", "online"),
@@ -179,15 +180,38 @@ def configure(
     default = share_file(DEFAULT)
     own = default.with_name(f"{task}.yaml")
     files = [own if own.is_file() else default, *([file] if file else [])]
-    layers = [(str(path), composed(path, default.parent)) for path in files]
+    words = {section: KINDS[kind] for section, kind in SECTIONS.items()}
+    return layered(TrainingConfig, DEFAULT, files, settings, words)
+
+
+def layered(
+    schema: type[T],
+    default: str,
+    files: Sequence[Path],
+    settings: Sequence[str],
+    sections: Mapping[str, str],
+) -> T:
+    """A dataclass of settings from ``files``, each changed by the next, then by ``settings``.
+
+    Args:
+        default: the file that explains all settings, in the folder whose files may be named.
+        settings: "name=value" each; "size.name=value" goes to the schema's `size_changes`.
+        sections: the schema's fields that are frozen dataclasses, and what to use for each.
+
+    Raises:
+        SdiwmError: an unknown setting, or a value that is missing, of the wrong type or out of
+            range; a file is missing or unreadable.
+    """
+    ours = share_file(default).parent
+    layers = [(str(path), composed(path, ours)) for path in files]
     layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
-    config: Any = OmegaConf.structured(TrainingConfig)
-    for section in SECTIONS:  # frozen as their classes are
+    config: Any = OmegaConf.structured(schema)
+    for section in sections:  # frozen as their classes are
         OmegaConf.set_readonly(config[section], False)
     for source, layer in layers:
-        config = _merged(config, layer, source)
+        config = _merged(config, layer, source, schema, default, sections)
     try:
-        return cast(TrainingConfig, OmegaConf.to_object(config))
+        return cast(T, OmegaConf.to_object(config))
     except OmegaConfBaseException as error:
         raise SdiwmError(
             f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
@@ -217,24 +241,29 @@ def parsed(setting: str) -> DictConfig:
         raise SdiwmError(f"--set {setting} cannot be read ({first_line(error)})") from None
 
 
-def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
+def _merged(
+    config: DictConfig,
+    layer: DictConfig,
+    source: str,
+    schema: type[Any],
+    where: str,
+    sections: Mapping[str, str],
+) -> DictConfig:
     """``config`` changed by ``layer``, which ``source`` says."""
     content = cast(dict[str, Any], OmegaConf.to_container(layer))
     if isinstance(content.get("size"), dict):
         content["size_changes"] = content.pop("size")
-    for section, kind in SECTIONS.items():
+    for section, words in sections.items():
         if not isinstance(content.get(section, {}), dict):
-            raise SdiwmError(
-                f"{source}: setting '{section}' is {content[section]!r}: use {KINDS[kind]}"
-            )
+            raise SdiwmError(f"{source}: setting '{section}' is {content[section]!r}: use {words}")
     if content.get("wandb") is False:  # what YAML reads a bare `off` as
         content["wandb"] = "off"
     try:
         return cast(DictConfig, OmegaConf.merge(config, content))
     except ConfigKeyError as error:
-        raise SdiwmError(f"{source}: {unknown(str(error.key), config, DEFAULT)}") from None
+        raise SdiwmError(f"{source}: {unknown(str(error.key), config, where)}") from None
     except OmegaConfBaseException as error:
-        raise SdiwmError(f"{source}: {wrong_type(error, TrainingConfig, content)}") from None
+        raise SdiwmError(f"{source}: {wrong_type(error, schema, content)}") from None
 
 
 def unknown(name: str, known: Iterable[object], where: str) -> str:

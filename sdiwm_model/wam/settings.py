@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import OmegaConf
 
 from sdiwm_model.errors import SdiwmError
 from sdiwm_model.files import atomic_path
 from sdiwm_model.share import share_file
 from sdiwm_model.sizes import ModelSize
-from sdiwm_model.training.config import composed, first_line, parsed, unknown, wrong_type
+from sdiwm_model.training.config import layered
 from sdiwm_model.wam.flow import Draw
 from sdiwm_model.wam.sizes import WamSize, size_for
 
@@ -79,34 +78,5 @@ def configure(settings: Sequence[str] = (), file: Path | None = None) -> WamConf
         SdiwmError: an unknown setting, or a value of the wrong type or out of range; the file is
             missing or unreadable.
     """
-    default = share_file(DEFAULT)
-    paths = [default, *([file] if file else [])]
-    layers = [(str(path), composed(path, default.parent)) for path in paths]
-    layers += [(f"--set {setting}", parsed(setting)) for setting in settings]
-    config: Any = OmegaConf.structured(WamConfig)
-    OmegaConf.set_readonly(config.draw, False)  # frozen as its class is
-    for source, layer in layers:
-        config = _merged(config, layer, source)
-    try:
-        return cast(WamConfig, OmegaConf.to_object(config))
-    except OmegaConfBaseException as error:
-        raise SdiwmError(
-            f"setting '{error.full_key}' has no value ({first_line(error)}); give it one"
-        ) from None
-
-
-def _merged(config: DictConfig, layer: DictConfig, source: str) -> DictConfig:
-    content = cast(dict[str, Any], OmegaConf.to_container(layer))
-    if isinstance(content.get("size"), dict):
-        content["size_changes"] = content.pop("size")
-    if not isinstance(content.get("draw", {}), dict):
-        raise SdiwmError(
-            f"{source}: setting 'draw' is {content['draw']!r}: use shares, as in {{prefix: 0.5}}"
-        )
-    known = [each.name for each in fields(WamConfig)]
-    try:
-        return cast(DictConfig, OmegaConf.merge(config, content))
-    except ConfigKeyError as error:
-        raise SdiwmError(f"{source}: {unknown(str(error.key), known, DEFAULT)}") from None
-    except OmegaConfBaseException as error:
-        raise SdiwmError(f"{source}: {wrong_type(error, WamConfig, content)}") from None
+    files = [share_file(DEFAULT), *([file] if file else [])]
+    return layered(WamConfig, DEFAULT, files, settings, {"draw": "shares, as in {prefix: 0.5}"})
