@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
 
-.PHONY: demo test lint weights ship wam ship-wam clean
+.PHONY: demo test lint weights ship wam ship-wam compression clean
 
 demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
@@ -52,3 +52,7 @@ ship-wam:
 	rm -rf sdiwm_model/weights/$(TASK)/wam
 	cp -r runs/wam/$(TASK)/$(SEED)/wam sdiwm_model/weights/$(TASK)/wam
 	$(BIN)/sdiwm export wam --bundle sdiwm_model/weights/$(TASK)
+
+# One seed of all that `sdiwm bench compression` compares: doc/how-to/compress.md.
+compression: $(READY)
+	.ci/compression.sh $(TASK) $(SEED)

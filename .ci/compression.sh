@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The bundles that `sdiwm bench compression` compares, of one task and one seed, from nothing:
+# `.ci/compression.sh TASK SEED`. Called by make.
+#
+# All seeds learn from the same episodes: the scripted and random motion that the shipped weights
+# began with, and what the shipped planner does. Whatever exists is not made again: remove a folder,
+# and those that follow from it, to make it anew.
+# TEACHER=0 compresses the full model of seed 0, instead of training one of this seed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+task=$1 seed=$2 teacher=${TEACHER:-$2}
+out=${COMPRESSION:-runs/compression}/$task
+recipes=(prune:pruned deploy:distilled microcontroller:all)
+
+# Episodes by script and by planner, as many as .ci/weights.sh collects, and how.
+collect=() scripted=()
+case $task in
+    reach) episodes=(800 800) ;;
+    push)
+        episodes=(400 200)
+        scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
+        ;;
+    jaco_reach)
+        episodes=(900 400)
+        collect=(--steps 60)
+        scripted=(--mixture random=0.6,scripted=0.2,near_target=0.2)
+        ;;
+    *)
+        echo "compression: TASK=$task has no recipe: add one to .ci/compression.sh" >&2
+        exit 2
+        ;;
+esac
+
+# step FILE ARGUMENTS...: `sdiwm ARGUMENTS...`, which writes FILE last, unless FILE exists.
+step() {
+    local file=$1
+    shift
+    if [ ! -e "$file" ]; then
+        echo "compression: sdiwm $*"
+        "${BIN:-.venv/bin}/sdiwm" "$@"
+    fi
+}
+
+data=("$out/data/scripted" "$out/data/planned")
+step "${data[0]}/manifest.json" collect --task "$task" --episodes "${episodes[0]}" --seed 60 \
+    "${collect[@]}" "${scripted[@]}" --out "${data[0]}"
+step "${data[1]}/manifest.json" collect --task "$task" --episodes "${episodes[1]}" --seed 61 \
+    "${collect[@]}" --mixture planner=1 --model "sdiwm_model/weights/$task" --out "${data[1]}"
+
+full=$out/full/$teacher
+step "$full/model.json" train --data "${data[@]}" --config config/training/size/full.yaml \
+    --seed "$teacher" --out "$full"
+step "$full-bundle/model.json" export --model "$full" --seed "$teacher" --out "$full-bundle"
+for recipe in "${recipes[@]}"; do
+    bundle=$out/${recipe#*:}/$seed
+    step "$bundle/model_card.json" compress --model "$full" --data "${data[@]}" \
+        --recipe "${recipe%:*}" --seed "$seed" --work "$out/stages/$seed" --out "$bundle"
+done
+echo "compression: $out/{full,pruned,distilled,all}; doc/how-to/compress.md says how to compare them"
