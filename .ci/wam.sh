@@ -14,7 +14,7 @@ bundle=sdiwm_model/weights/$task
 # A layout of four pucks is seldom like another: that takes the most demonstrations.
 settings=()
 case $task in
-    reach) episodes=1800 steps=56 settings=(--set "speeds=[4,8]" blind_updates=6000 updates=500) ;;
+    reach) episodes=3600 steps=44 settings=(--set "speeds=[4,8]" blind_updates=8000 updates=500) ;;
     push) episodes=900 steps=72 settings=(--set blind_updates=3000 updates=500) ;;
     jaco_reach) episodes=900 steps=48 settings=(--set blind_updates=3000 updates=500) ;;
     *)

@@ -131,17 +131,22 @@ class Demonstration:
     """The expert without noise, after `LEAD_IN` model steps that bring the robot off its way.
 
     What a policy imitates must be clean, and begin where a policy's own errors lead: anywhere, on
-    the way to another target, or close to one. Some stand still before they begin: where only what
-    has arrived is seen at rest, a policy learns that at rest there is nothing to do. From step
-    `LEAD_IN` on every action is to be imitated, for the goal that the episode's instruction names.
+    the way to another target, or close to one, most often the named one, which is where a policy
+    stops short. Some stand still before they begin: where only what has arrived is seen at rest, a
+    policy learns that at rest there is nothing to do. From step `LEAD_IN` on every action is to be
+    imitated, for the goal that the episode's instruction names.
     """
 
     LEAD_IN = 12
+    NEAR = 0.5  # share that starts close to a target, `NAMED` of them to the named one
+    NAMED = 0.6
     STILL = 0.35  # share of the lead-ins that end at rest, half of them without having moved
 
     def begin(self, task: Task, rng: np.random.Generator) -> None:
-        if rng.random() < 0.4:
-            task.start_near(int(rng.integers(len(task.goals))), rng)
+        if rng.random() < self.NEAR:
+            other = int(rng.integers(len(task.goals)))
+            named = task.goal is not None and rng.random() < self.NAMED
+            task.start_near(task.goal if named else other, rng)
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.97))
         self._amplitude = rng.uniform(0.0, 1.2)
         self._pull, self._goal = rng.uniform(0.0, 1.2), int(rng.integers(len(task.goals)))

@@ -77,39 +77,40 @@ def load_demonstrations(
     size = model.size
     codes = goal_codes(size.goals, size.conditioning)
     _check_speeds(speeds, size.proprio)
-    names = ("in_time", "lagging", "in_time_at_rest", "lagging_at_rest", "features", "action")
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    lengths, code = [], []
+    total = int(sum(reader.lengths))
+    widths = (size.features, size.proprio, size.action)
+    # In one piece each: small tensors that stay, between pictures that go, fragment the heap.
+    features, proprio, action = (torch.empty(total, width) for width in widths)
+    lengths, code, end = [], [], 0
     for episode in reader.episodes():
         if episode.behaviour != BEHAVIOUR:
             continue
-        proprio = torch.from_numpy(episode.proprio)
-        features = encode_frames(model.vision, torch.from_numpy(episode.frames))
-        older = torch.cat([features[:1], features[:-1]])
-        shown = {"": proprio}
-        if speeds:
-            shown["_at_rest"] = proprio.clone()
-            shown["_at_rest"][:, slice(*speeds)] = 0.0
-        for name, joints in shown.items():
-            parts[f"in_time{name}"].append(observations(model, features, joints))
-            parts[f"lagging{name}"].append(observations(model, older, joints))
-        parts["features"].append(features)
-        parts["action"].append(torch.from_numpy(episode.action))
+        here, end = slice(end, end + len(episode)), end + len(episode)
+        features[here] = encode_frames(model.vision, torch.from_numpy(episode.frames))
+        proprio[here] = torch.from_numpy(episode.proprio)
+        action[here] = torch.from_numpy(episode.action)
         lengths.append(len(episode))
         code.append(codes[episode.goal])
     if not lengths:
         raise SdiwmError(f"{folders[0]} holds no demonstration: {MAKE}")
-    joined = {name: torch.cat(each) for name, each in parts.items() if each}
-    kinds = ["in_time", "lagging"] if reader.task["camera_lags"] else ["in_time"]
-    if speeds:
-        kinds += [f"{kind}_at_rest" for kind in kinds]
+    features, proprio, action = features[:end], proprio[:end], action[:end]
     steps = torch.tensor(lengths)
+    starts = torch.cumsum(steps, 0) - steps
+    before = torch.arange(end) - 1
+    before[starts] = starts
+    pictures = [features, features[before]] if reader.task["camera_lags"] else [features]
+    joints = [proprio]
+    if speeds:
+        joints.append(proprio.clone())
+        joints[-1][:, slice(*speeds)] = 0.0
     return Demonstrations(
-        observation=torch.stack([joined[kind] for kind in kinds]),
-        features=joined["features"],
-        action=joined["action"],
+        observation=torch.stack(
+            [observations(model, seen, felt) for felt in joints for seen in pictures]
+        ),
+        features=features,
+        action=action,
         code=torch.stack(code),
-        starts=torch.cumsum(steps, 0) - steps,
+        starts=starts,
         lengths=steps,
         first=torch.full_like(steps, first),
     )
