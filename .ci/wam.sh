@@ -14,9 +14,9 @@ bundle=sdiwm_model/weights/$task
 # A layout of four pucks is seldom like another: that takes the most demonstrations.
 settings=()
 case $task in
-    reach) episodes=3600 steps=44 settings=(--set "speeds=[4,8]" blind_updates=8000 updates=500) ;;
-    push) episodes=900 steps=72 settings=(--set blind_updates=3000 updates=500) ;;
-    jaco_reach) episodes=900 steps=48 settings=(--set blind_updates=3000 updates=500) ;;
+    reach) episodes=6000 steps=36 settings=(--set "speeds=[4,8]" anchor_updates=12000 updates=500) ;;
+    push) episodes=900 steps=72 settings=(--set updates=500) ;;
+    jaco_reach) episodes=900 steps=48 settings=(--set updates=500) ;;
     *)
         echo "wam: TASK=$task has no recipe: add one to .ci/wam.sh" >&2
         exit 2

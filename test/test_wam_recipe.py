@@ -42,8 +42,8 @@ def test_all_seeds_learn_from_the_same_demonstrations_on_the_shipped_encoder(rec
         "--out push/demonstrations"
     )
     train = (
-        "wam --bundle sdiwm_model/weights/push --data push/demonstrations --set blind_updates=3000 "
-        "updates=500 --seed {0} --out push/{0}"
+        "wam --bundle sdiwm_model/weights/push --data push/demonstrations --set updates=500 "
+        "--seed {0} --out push/{0}"
     )
     assert recipe("push") == (0, [collect, train.format(0)])
     assert recipe("push", seed=2) == (0, [train.format(2)])

@@ -1,7 +1,7 @@
 """A world-action model on disk: the folder ``wam`` of the bundle whose encoder it stands on.
 
 wam.json, wam.safetensors (float16) and what is exported from them. A release reads what every
-earlier one wrote, as bundles are read (`sdiwm_model.checkpoint`).
+one since version 2 wrote; what came before had no anchor, and is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sdiwm_model.wam.sizes import WamSize
 if TYPE_CHECKING:
     from sdiwm_model.wam.model import WorldActionModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FOLDER = "wam"
 MANIFEST = "wam.json"
 WEIGHTS = "wam.safetensors"

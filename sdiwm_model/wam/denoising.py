@@ -61,7 +61,7 @@ class Denoising:
     def wanted(self, name: str, plan: Sequence[Pass]) -> list[str]:
         """Outputs of graph ``name`` that the first pass of ``plan`` or a later one asks for."""
         run, *later = plan
-        names = ["action_velocity"] if run.action_time is not None else []
+        names = ["clean_action"] if run.action_time is not None else []
         if run.video_time is not None and any(each.video_time is None for each in later):
             names += self._read_outputs(name)
         if run.video_step:
@@ -72,12 +72,12 @@ class Denoising:
         return names
 
     def take(self, run: Pass, found: Feed) -> None:
-        """Follow the velocities of a pass."""
+        """Go on by what a pass found."""
         if run.video_step:
             self.video += np.float32(run.video_step) * found["video_velocity"]
         if run.action_step:
-            step = np.float32(run.action_step) * found["action_velocity"][:, self._given :]
-            self.action[:, self._given :] += step
+            free = self.action[:, self._given :]
+            free += np.float32(run.action_share) * (found["clean_action"][:, self._given :] - free)
         self._read |= {name: x for name, x in found.items() if name in self._read}
         middles = {name: found.get(f"{name}_middle") for name in ("video", "action")}
         self._middle = {name: x for name, x in middles.items() if x is not None}

@@ -27,8 +27,8 @@ class Distilled:
     hidden   mean square of what a projection of the student's future tokens leaves of the
              teacher's normalised ones, mean over layers (FitNets, Romero et al. 2015, eq. 3)
     motion   mean square difference of the imagined motion, from each moment to the next
-    video, action
-             mean square difference of the velocities
+    video    mean square difference of its velocity
+    action   of the clean actions
     """
 
     hidden: Tensor
@@ -158,7 +158,7 @@ def ranking_loss(model: WorldActionModel, context: Context, c: Tensor, pair: Noi
     with torch.enable_grad():
         found = model.denoise(context, c, video, pair.action)
         assert found.action is not None
-        error = (found.action - pair.action_velocity).square().mean(dim=-1)
+        error = (found.action - pair.clean_action).square().mean(dim=-1)
         values = [v for _, v in found.read]
         gradients = torch.autograd.grad((error * ~pair.committed).sum(), values)
     parts = [(g * v).sum(dim=(1, 3)) for g, v in zip(gradients, values, strict=True)]

@@ -49,21 +49,22 @@ class Draw:
 
 @dataclass(frozen=True)
 class NoisyPair:
-    """Both modalities of B chunks as training shows them, and the velocities to learn.
+    """Both modalities of B chunks as training shows them, and what is to be found in them.
 
+    video_velocity (B, N, PATCH): data - noise; clean_action (B, H, A): the data.
     committed (B, H): actions of the prefix, which are given and not learned.
     """
 
     video: Noisy
     action: Noisy
     video_velocity: Tensor
-    action_velocity: Tensor
+    clean_action: Tensor
     committed: Tensor
 
 
 @dataclass(frozen=True)
 class FlowLoss:
-    """Mean square errors of the velocities, each a scalar."""
+    """Mean square errors of the future's velocity and of the clean actions, each a scalar."""
 
     video: Tensor
     action: Tensor
@@ -75,6 +76,9 @@ def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Gener
     x_t = (1 - t) noise + t data, whose velocity is data - noise (rectified flow, Liu et al. 2022,
     eq. 1). The times of the two are independent (UWM, Zhu et al. 2025), those of the actions mostly
     early; a committed prefix has t = 1 (training-time real-time chunking, Black et al. 2025).
+
+    Of the future the velocity is learned, of the actions the data (Li and He 2025): their velocity
+    (data - x_t) / (1 - t) follows, and the noise need not pass through the network to get there.
     """
     B, H, _ = action.shape
 
@@ -100,7 +104,7 @@ def draw_noisy(video: Tensor, action: Tensor, draw: Draw, generator: torch.Gener
         Noisy(_between(noise[0], video, t_video), t_video, sees=sees_action, kept=kept),
         Noisy(_between(noise[1], action, t_each), t_each, sees=sees_video),
         video - noise[0],
-        action - noise[1],
+        action,
         committed,
     )
 
@@ -112,22 +116,17 @@ def _any_half(batch: int, tokens: int, generator: torch.Generator) -> Tensor:
 
 
 def flow_loss(model: WorldActionModel, context: Context, c: Tensor, pair: NoisyPair) -> FlowLoss:
-    """Errors of both velocities of ``model`` on ``pair``."""
+    """Errors of what ``model`` finds in ``pair``."""
     return flow_error(model.denoise(context, c, pair.video, pair.action), pair)
 
 
 def flow_error(found: Denoised, pair: NoisyPair) -> FlowLoss:
-    """The same of velocities that were found; clean futures and committed actions do not count."""
-    assert found.video is not None
+    """The same of what was found; clean futures and committed actions do not count."""
+    assert found.video is not None and found.action is not None
     learned = (pair.video.t < 1.0).float().unsqueeze(-1)
     video = _mean(found.video, pair.video_velocity, learned)
-    return FlowLoss(video, action_error(found, pair))
-
-
-def action_error(found: Denoised, pair: NoisyPair) -> Tensor:
-    """That of the actions alone."""
-    assert found.action is not None
-    return _mean(found.action, pair.action_velocity, (~pair.committed).float().unsqueeze(-1))
+    free = (~pair.committed).float().unsqueeze(-1)
+    return FlowLoss(video, _mean(found.action, pair.clean_action, free))
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def sample(
         prefix: actions already committed, (B, k, A), which the result begins with.
         kept: the future's tokens that are imagined, (n,), ascending; the others stay as they are
             now. None for all.
-        one_step: velocities of up to `schedule.FEW` action steps are means over a step, as
+        one_step: up to `schedule.FEW` action steps lead where their span is told to lead, as
             `distil.few_step_loss` teaches.
     """
     whole, action = noise
@@ -178,7 +177,7 @@ def sample(
         if found.video is not None:
             video = video + run.video_step * found.video
         if found.action is not None:
-            action = action + run.action_step * free[:, None] * found.action
+            action = action + run.action_share * free[:, None] * (found.action - action)
     if kept is not None:
         video = torch.zeros_like(whole).index_copy(1, kept, video)
     return Sample(action, video)

@@ -20,18 +20,18 @@ from sdiwm_model.wam.sizes import PATCH, WamSize
 
 
 class PassGraph:
-    """One pass through one expert or both, to the velocity of the actions.
+    """One pass through one expert or both, to the actions as they are without noise.
 
-    That of the future is left to `follow_graph`, since not every pass asks for it; in a graph of
+    The future's velocity is left to `follow_graph`, since not every pass asks for it; in a graph of
     its own, and not in a second one of both experts, whose weights would fill the caches again.
 
     Inputs: `keys_i`, `values_i`, `ages` of the window; `others`, biases (depth, h, 1, ...) of the
     future and the actions, as far as they are read. Of the video expert `video` (N, m, PATCH),
     `kept` (m,), which tokens those are, and `video_gates` (depth * 6, 1, width). Of the action
-    expert `action` (N, H, A) and `action_gates` (depth * 6, H, width), and where it runs alone
-    `read_keys_i`, `read_values_i` (N, h, m, d) of the future, m = 0 for none.
+    expert `action` (N, H, A), `action_gates` (depth * 6, H, width) and `anchor` (1, H, A), and
+    where it runs alone `read_keys_i`, `read_values_i` (N, h, m, d) of the future, m = 0 for none.
 
-    Outputs: `action_velocity`; the future's `read_keys_i`, `read_values_i`, its `video_tokens`
+    Outputs: `clean_action`; the future's `read_keys_i`, `read_values_i`, its `video_tokens`
     before the last layer and the `video_answer` of the last attention; and `video_middle`,
     `action_middle`, which the layers between the first and the last have added, or, where
     ``layers`` lacks those, they are inputs.
@@ -78,8 +78,9 @@ class PassGraph:
             if i == size.depth - 2:
                 self._put_middle(first, x)
         if "action" in x:
-            velocity = g.linear(self._layers["action"].norm(x["action"]), "actions.write")
-            g.output("action_velocity", velocity, ["chunks", size.chunk, size.action])
+            anchor = g.input("anchor", [1, size.chunk, size.action])
+            found = g.linear(self._layers["action"].norm(x["action"]), "actions.write")
+            g.output("clean_action", g.add(found, anchor), ["chunks", size.chunk, size.action])
         return g
 
     def _given_future(self) -> dict[int, Pair]:

@@ -146,9 +146,8 @@ def _look_back(g: GraphBuilder, size: WamSize, x: str, index: str) -> str:
 
 
 def _gates(size: WamSize, shapes: Shapes) -> GraphBuilder:
-    """`t`, `span` (R, 1), `c` (1, C), `o` (1, O) -> `video`, `action` (depth * 6, R, width).
-
-    Those that scale are given with their 1 added.
+    """`t`, `span` (R, 1), `c` (1, C), `o` (1, O) -> `video`, `action` (depth * 6, R, width), and
+    the `anchor` (1, H, A). Gates that scale are given with their 1 added.
     """
     g = GraphBuilder("gates", shapes)
     t, span = (g.input(name, ["rows", 1]) for name in ("t", "span"))
@@ -173,7 +172,17 @@ def _gates(size: WamSize, shapes: Shapes) -> GraphBuilder:
         whole = g.node("Transpose", whole, perm=[0, 2, 1, 3])
         count = size.depth * GATES
         g.output(expert, g.reshape(whole, count, -1, width), [count, "rows", width])
+    g.output("anchor", _anchor(g, size, newest, c), [1, size.chunk, size.action])
     return g
+
+
+def _anchor(g: GraphBuilder, size: WamSize, newest: str, c: str) -> str:
+    """Newest observation (1, O), normalised, and c (1, C) -> (1, H, A)."""
+    seen = _silu(g, g.linear(newest, "anchor.seen"))
+    gain = g.add(g.linear(c, "anchor.gain"), g.floats(1.0))
+    x = g.add(g.node("Mul", seen, gain), g.linear(c, "anchor.shift"))
+    x = _silu(g, g.linear(_silu(g, g.linear(x, "anchor.first")), "anchor.second"))
+    return g.reshape(g.linear(x, "anchor.output"), 1, size.chunk, size.action)
 
 
 def _sinusoids(g: GraphBuilder, t: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sdiwm_model.wam.anchor import Anchor
 from sdiwm_model.wam.experts import GATES, MASKED, Expert, KeyValue, attend, joined, norm
 from sdiwm_model.wam.sizes import WamSize
 from sdiwm_model.wam.tokens import ActionTokens, FutureTokens, ObservationTokens, Ranker
@@ -71,8 +72,10 @@ class Noisy:
 
 @dataclass(frozen=True)
 class Denoised:
-    """Velocities of the future (B, N, PATCH) and of the actions (B, H, A), where they were given.
+    """What was found of each modality, where it was given.
 
+    video    the velocity of the future's tokens, (B, N, PATCH)
+    action   the actions as they are without noise, (B, H, A)
     read     keys and values of the future's tokens, for each layer
     hidden   the future's tokens after each layer, (B, N, video width)
     """
@@ -98,6 +101,7 @@ class WorldActionModel(nn.Module):
         self.observation = ObservationTokens(size)
         self.future = FutureTokens(size)
         self.actions = ActionTokens(size)
+        self.anchor = Anchor(size)
         self.ranker = Ranker(size)
         self.video_expert = Expert(size, size.video_width, size.video_mlp)
         self.action_expert = Expert(size, size.action_width, size.action_mlp)
@@ -154,14 +158,6 @@ class WorldActionModel(nn.Module):
         now = newest[:, self.size.latent :][:, : self.size.features]
         return Context(layers, bias, self.observation.normalised(newest), now)
 
-    def blind(self, o: Tensor) -> Context:
-        """Looks back on nothing; the newest observations o (B, O) are told, but not read."""
-        none = o.new_zeros(len(o), self.size.heads, 0, self.size.head_width)
-        bias = o.new_zeros(len(o), self.size.heads, 1, 0)
-        now = o[:, self.size.latent :][:, : self.size.features]
-        depth = self.size.depth
-        return Context([(none, none)] * depth, [bias] * depth, self.observation.normalised(o), now)
-
     def denoise(
         self,
         context: Context,
@@ -199,7 +195,7 @@ class WorldActionModel(nn.Module):
                 hidden.append(tokens["video"])
         return Denoised(
             self._video_velocity(tokens["video"], video.kept) if video else None,
-            self.actions.write(norm(tokens["action"])) if action else None,
+            self._clean_actions(tokens["action"], context.newest, c) if action else None,
             found or read or [],
             hidden,
         )
@@ -226,6 +222,9 @@ class WorldActionModel(nn.Module):
         if video.kept is None:
             return self.future.read(video.x)
         return self.future.read.some(video.x, video.kept)
+
+    def _clean_actions(self, x: Tensor, newest: Tensor, c: Tensor) -> Tensor:
+        return self.anchor(newest, c) + self.actions.write(norm(x))
 
     def _video_velocity(self, x: Tensor, kept: Tensor | None) -> Tensor:
         x = norm(x)

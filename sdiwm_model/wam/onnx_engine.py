@@ -204,7 +204,8 @@ class OnnxWamEngine:
         for i in range(0, len(feed["t"]), 3):
             now, clean = (found["action"][:, j : j + 1] for j in (i + 1, i + 2))
             video = np.ascontiguousarray(found["video"][:, i : i + 1])
-            told.append({"video_gates": video, "action_gates": np.where(free, now, clean)})
+            action = np.where(free, now, clean)
+            told.append({"video_gates": video, "action_gates": action, "anchor": found["anchor"]})
         return told
 
     def _run(self, name: str, feed: Feed, wanted: Sequence[str] = ()) -> Feed:

@@ -23,6 +23,11 @@ class Pass:
     action_step: float = 0.0
 
     @property
+    def action_share(self) -> float:
+        """How far the step goes of the way from where the actions are to where they are clean."""
+        return self.action_step / (1.0 - (self.action_time or 0.0))
+
+    @property
     def long_step(self) -> float:
         """How far a few-step head is told that its velocity will be followed; 0 if not far."""
         return self.action_step if round(FEW * self.action_step, 6) >= 1.0 else 0.0

@@ -19,7 +19,7 @@ from sdiwm_model.wam.flow import Draw
 from sdiwm_model.wam.sizes import WamSize, size_for
 
 DEFAULT = "config/wam/default.yaml"
-COUNTS = ("blind_chunks", "updates", "sequences", "chunks", "save_every")
+COUNTS = ("anchor_chunks", "updates", "sequences", "chunks", "save_every")
 FREE = ("save_every", "few_step_updates", "few_step_rate")  # what a resumed run may be told anew
 
 
@@ -30,9 +30,9 @@ class WamConfig:
     size: str
     size_changes: dict[str, Any] = field(default_factory=dict)
     speeds: list[int] = field(default_factory=list)
-    blind_updates: int
-    blind_chunks: int
-    blind_rate: float
+    anchor_updates: int
+    anchor_chunks: int
+    anchor_rate: float
     updates: int
     sequences: int
     chunks: int

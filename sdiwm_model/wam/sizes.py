@@ -34,6 +34,7 @@ class WamSize:
                    numbers a token in each expert
     video_mlp, action_mlp
                    hidden units of each expert's MLP, in units of its width
+    anchor_width   hidden units of each layer of the anchor
     """
 
     latent: int = 32
@@ -51,6 +52,7 @@ class WamSize:
     action_width: int = 128
     video_mlp: int = 2
     action_mlp: int = 4
+    anchor_width: int = 256
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -111,6 +113,7 @@ WAM_SIZES: dict[str, WamSize] = {
         video_width=16,
         action_width=16,
         action_mlp=2,
+        anchor_width=16,
     ),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sdiwm_model.wam.distil import (
     Projections,
@@ -16,7 +17,7 @@ from sdiwm_model.wam.distil import (
     ranking_loss,
 )
 from sdiwm_model.wam.experience import Chunks, Demonstrations, draw_chunks
-from sdiwm_model.wam.flow import NoisyPair, action_error, draw_noisy, flow_error, flow_loss
+from sdiwm_model.wam.flow import NoisyPair, draw_noisy, flow_error, flow_loss
 from sdiwm_model.wam.model import Context, WorldActionModel
 from sdiwm_model.wam.optimise import Loss, Stage
 from sdiwm_model.wam.protocols import StepPair
@@ -34,34 +35,31 @@ FEW_AND_MANY = (
 """Which steps the few-step head learns to take, and those whose result it is to reach."""
 
 
-def blind_stage(model: WorldActionModel, data: Demonstrations, config: WamConfig) -> Stage:
-    """Actions alone, told the newest observation: a fifth of the work, and most of the policy.
+def anchor_stage(model: WorldActionModel, data: Demonstrations, config: WamConfig) -> Stage:
+    """What can be told from the newest observation alone, which is most: without any noise.
 
-    What the other stages add is read by attention: the window, and the future.
+    What the other stages add is read by attention: the window, the future and the prefix.
     """
     return Stage(
         number=0,
-        name="blind",
+        name="anchor",
         before=0,
-        updates=config.blind_updates,
-        rate=config.blind_rate,
+        updates=config.anchor_updates,
+        rate=config.anchor_rate,
         model=model,
         modules=nn.ModuleDict({"model": model}),
-        trained=list(few_step_parameters(model)),
-        loss=lambda generator: blind_loss(model, data, config, generator),
+        trained=list(model.anchor.parameters()),
+        loss=lambda generator: anchor_loss(model, data, config, generator),
     )
 
 
-def blind_loss(
+def anchor_loss(
     model: WorldActionModel, data: Demonstrations, config: WamConfig, generator: torch.Generator
 ) -> Loss:
-    """Error of the actions' velocity where nothing but actions is read."""
-    batch = draw_chunks(data, model.size, config.blind_chunks, 1, generator)
-    context = model.blind(batch.seen[:, -1])
-    video = model.future.of(context.now, batch.future)
-    pair = draw_noisy(video, batch.action, config.draw, generator)
-    found = model.denoise(context, batch.code, None, replace(pair.action, sees=None))
-    error = action_error(found, pair)
+    """Error of the actions that the anchor alone suggests."""
+    batch = draw_chunks(data, model.size, config.anchor_chunks, 1, generator)
+    newest = model.observation.normalised(batch.seen[:, -1])
+    error = functional.mse_loss(model.anchor(newest, batch.code), batch.action)
     return Loss(error, {"action": error})
 
 
@@ -71,7 +69,10 @@ def flow_stage(
     data: Demonstrations,
     config: WamConfig,
 ) -> Stage:
-    """Flow matching of both modalities on the demonstrations, and towards a teacher, if any."""
+    """Flow matching of both modalities on the demonstrations, and towards a teacher, if any.
+
+    The anchor stays as it is: batches of sequences are small beside those that it learned from.
+    """
     modules = nn.ModuleDict({"model": model})
     if teacher is not None:
         modules["projections"] = Projections(model.size, teacher.size)
@@ -86,12 +87,12 @@ def flow_stage(
     return Stage(
         number=1,
         name="flow",
-        before=config.blind_updates,
+        before=config.anchor_updates,
         updates=config.updates,
         rate=config.learning_rate,
         model=model,
         modules=modules,
-        trained=list(modules.parameters()),
+        trained=[p for name, p in modules.named_parameters() if ".anchor." not in name],
         loss=loss,
     )
 
@@ -99,7 +100,7 @@ def flow_stage(
 def wam_loss(
     model: WorldActionModel, data: Demonstrations, config: WamConfig, generator: torch.Generator
 ) -> Loss:
-    """Errors of both velocities on a batch that ``generator`` draws."""
+    """Errors of both modalities on a batch that ``generator`` draws."""
     batch, context, pair = _batch(model, data, config, generator)
     error = flow_loss(model, context, batch.code, pair)
     parts = {"action": error.action, "video": error.video}
@@ -145,7 +146,7 @@ def few_step_stage(model: WorldActionModel, data: Demonstrations, config: WamCon
     return Stage(
         number=2,
         name="few_step",
-        before=config.blind_updates + config.updates,
+        before=config.anchor_updates + config.updates,
         updates=config.few_step_updates,
         rate=config.few_step_rate,
         model=student,

@@ -23,7 +23,7 @@ from sdiwm_model.wam.model import WorldActionModel
 from sdiwm_model.wam.optimise import AfterUpdate, Run, Stage, optimise
 from sdiwm_model.wam.protocols import StepPair
 from sdiwm_model.wam.settings import WamConfig
-from sdiwm_model.wam.stages import blind_stage, few_step_stage, flow_stage
+from sdiwm_model.wam.stages import anchor_stage, few_step_stage, flow_stage
 
 SETTINGS = "config.yaml"
 STEPS = StepPair(1, 1)  # demonstrations leave one future, and more steps gained no success
@@ -111,7 +111,7 @@ def _all_stages(
 ) -> WorldActionModel:
     """The actions alone, both modalities, and the few-step head where it is asked for."""
     stages: list[Callable[[WorldActionModel], Stage]] = [
-        lambda reached: blind_stage(reached, data, config),
+        lambda reached: anchor_stage(reached, data, config),
         lambda reached: flow_stage(reached, teacher, data, config),
     ]
     if config.few_step_updates:

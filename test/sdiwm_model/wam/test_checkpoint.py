@@ -61,7 +61,7 @@ def test_one_of_another_encoder_is_refused(bundle):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"format_version": 2}, "newer release"),
+        ({"format_version": 3}, "newer release"),
         ({"kind": "policy"}, "not a world-action model"),
         ({"size": SIZE.to_dict() | {"chunk": 7}}, "'chunk' is 7"),
         ({"size": SIZE.to_dict() | {"action": 3}}, "action is 3, the bundle's is 4"),

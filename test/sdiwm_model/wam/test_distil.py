@@ -24,12 +24,12 @@ TEACHER = replace(SIZE, depth=4, video_width=24, window=3)
 B = 12
 
 
-def lively(size, seed=0):
+def lively(size, seed=0, by=0.1):
     torch.manual_seed(seed)
     model = WorldActionModel(size)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(by * torch.randn_like(parameter))
     return model
 
 
@@ -141,7 +141,7 @@ def test_one_step_learns_where_many_steps_lead():
 
 
 def test_the_ranker_learns_which_tokens_the_actions_read():
-    model = lively(SIZE)
+    model = lively(SIZE, by=0.2)
     context, pair = context_of(model), noisy_pair(sparse=0.0, blind_action=0.0)
     optimiser = torch.optim.Adam(model.ranker.parameters(), lr=1e-2)
     for _ in range(25):
@@ -162,4 +162,4 @@ def test_the_ranker_learns_which_tokens_the_actions_read():
 
     with torch.no_grad():
         scores = model.rank(context, C)
-        assert effect((-scores).argsort(dim=1)) < 0.8 * effect(scores.argsort(dim=1))
+        assert effect((-scores).argsort(dim=1)) < 0.5 * effect(scores.argsort(dim=1))

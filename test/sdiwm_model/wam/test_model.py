@@ -1,5 +1,7 @@
 """What each token may read, and that reading it once is enough."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -120,12 +122,14 @@ def test_a_future_goes_through_tokens_and_back():
     torch.testing.assert_close(model.future.features(now, tokens), future)
 
 
-def test_what_the_gates_are_told_of_the_newest_observation_moves_the_actions(model, episode):
-    """Even where nothing is looked back on."""
+def test_what_is_told_of_the_newest_observation_moves_the_actions(model, episode):
+    """Even where nothing is attended to, by the anchor and by the gates."""
     c, action = torch.zeros(1, SIZE.conditioning), noisy()[1]
-    here, there = (
-        model.denoise(model.blind(episode[:, step]), c, action=action).action for step in (0, 1)
-    )
-    assert not torch.allclose(here, there, atol=1e-3)
-    told = model.context(model.observe(episode)).newest
-    torch.testing.assert_close(told, model.blind(episode[:, -1]).newest)
+    context = model.context(model.observe(episode))
+    newest = model.observation.normalised(episode[:, -1])
+    torch.testing.assert_close(context.newest, newest)
+    other = replace(context, newest=model.observation.normalised(episode[:, 0]))
+    here, there = (model.denoise(each, c, action=action).action for each in (context, other))
+    anchors = [model.anchor(each.newest, c) for each in (context, other)]
+    assert not torch.allclose(*anchors, atol=1e-3)
+    assert not torch.allclose(here - anchors[0], there - anchors[1], atol=1e-3)

@@ -18,7 +18,7 @@ from sdiwm_model.wam.stages import wam_loss
 from sdiwm_model.wam.training import scale, train_wam
 
 SMALL = [
-    "size=miniature", "size_changes={}", "blind_updates=3", "blind_chunks=6", "updates=12",
+    "size=miniature", "size_changes={}", "anchor_updates=3", "anchor_chunks=6", "updates=12",
     "sequences=2", "chunks=3", "save_every=5",
 ]  # fmt: skip
 
@@ -116,14 +116,14 @@ def test_a_teacher_of_other_chunks_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_first_stage_trains_the_action_expert_alone(random_bundle, demonstrations, tmp_path):
+def test_the_first_stage_trains_the_anchor_alone(random_bundle, demonstrations, tmp_path):
     few = ["updates=1", "learning_rate=0"]
     none = weights_of(
-        trained(random_bundle, demonstrations, tmp_path / "a", settings=[*few, "blind_updates=0"])
+        trained(random_bundle, demonstrations, tmp_path / "a", settings=[*few, "anchor_updates=0"])
     )
     some = weights_of(trained(random_bundle, demonstrations, tmp_path / "b", settings=few))
     changed = {n.split(".")[0] for n, w in some.items() if not torch.equal(w, none[n])}
-    assert changed == {"action_expert", "actions"}
+    assert changed == {"anchor"}
 
 
 def test_training_lowers_both_errors(random_bundle, demonstrations):
