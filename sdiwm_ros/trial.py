@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sdiwm_ros.graph import Graph, private_environment
 from sdiwm_ros.host import HostWatch
 from sdiwm_ros.models import check_named
 from sdiwm_ros.monitor import Monitor
+from sdiwm_sim.task import make_task
 
 START_PATIENCE = 180.0  # s until the first command: the first start compiles the engine
 GLANCE = 0.1  # s between looks at the processes
@@ -32,7 +33,7 @@ MODEL_NODES = ("observer", LANGUAGE, "planner")
 @dataclass(frozen=True)
 class TrialSettings:
     """What to run. `episodes` 0: run for `duration` seconds instead. `changes`: how many times,
-    after that, a new instruction is given while the arm moves.
+    after that, a new instruction is given while the arm moves, where the task has several goals.
     """
 
     task: str
@@ -116,9 +117,11 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
                 _look(graph, monitor)
                 host.sample()
                 on_progress(monitor, time.monotonic() - started)
-        for index in range(settings.changes):
-            published.append(_change_while_moving(graph, monitor, index))
-        monitor.spin(MOVING_AFTER if settings.changes else 0.0)
+        sentences = plain_sentences(settings.task)
+        changes = settings.changes if len(sentences) > 1 else 0
+        for index in range(changes):
+            published.append(_change_while_moving(graph, monitor, sentences, index))
+        monitor.spin(MOVING_AFTER if changes else 0.0)
     with atomic_path(settings.folder / "imagined.npz") as path, path.open("wb") as stream:
         np.savez(stream, **monitor.imagined_arrays())
     return published
@@ -149,13 +152,20 @@ def _finished(settings: TrialSettings, monitor: Monitor, elapsed: float) -> bool
     return elapsed >= settings.duration
 
 
-def _change_while_moving(graph: Graph, monitor: Monitor, index: int) -> int:
+def plain_sentences(task: str) -> dict[str, str]:
+    """The plainest instruction for each goal of ``task``, by the goal's name."""
+    made = make_task(task)
+    return {goal: made.train_instructions(i)[0] for i, goal in enumerate(made.goals)}
+
+
+def _change_while_moving(
+    graph: Graph, monitor: Monitor, sentences: Mapping[str, str], index: int
+) -> int:
     """At the next episode, once the arm is under way, name another target; when that was, ns."""
     heard = len(monitor.instructions)
     while len(monitor.instructions) == heard:
         _look(graph, monitor)
     monitor.spin(MOVING_AFTER)
-    goals = monitor.episodes[-1]["goals"]
     current = monitor.instructions[-1]
-    others = [goal for goal in goals if goal not in current]
-    return monitor.say(f"touch the {others[index % len(others)]} target")
+    others = [sentence for goal, sentence in sentences.items() if goal not in current]
+    return monitor.say(others[index % len(others)])

@@ -20,6 +20,9 @@ _EXPENSIVE = (
 )
 
 
+_open: list[mujoco.Renderer] = []
+
+
 class Camera:
     """One square offscreen camera of a model.
 
@@ -40,7 +43,9 @@ class Camera:
                 self._renderer = mujoco.Renderer(model, size, size)
         except Exception as error:
             raise cannot_render(error) from error
-        atexit.register(self._renderer.close)  # at interpreter shutdown EGL is gone too early
+        _open.append(self._renderer)
+        atexit.unregister(_close_all)  # last comes first: dm_control ends EGL at exit too
+        atexit.register(_close_all)
         for flag in _EXPENSIVE:
             self._renderer.scene.flags[flag] = False
 
@@ -48,6 +53,12 @@ class Camera:
         """The picture now, (size, size, 3) RGB."""
         self._renderer.update_scene(data, self._camera)
         return self._renderer.render()
+
+
+def _close_all() -> None:
+    """At exit, while EGL is there: in interpreter shutdown it is gone too early."""
+    for renderer in _open:
+        renderer.close()
 
 
 def project(
