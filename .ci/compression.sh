@@ -5,7 +5,8 @@
 # All seeds learn from the same episodes: the scripted and random motion that the shipped weights
 # began with, and what the shipped planner does. Whatever exists is not made again: remove a folder,
 # and those that follow from it, to make it anew.
-# TEACHER=0 compresses the full model of seed 0, instead of training one of this seed.
+# TEACHER=0 compresses the full model of seed 0, instead of training one of this seed. That of seed 0
+# is not trained where it is shipped: what made it is in its model.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 task=$1 seed=$2 teacher=${TEACHER:-$2}
@@ -48,9 +49,13 @@ step "${data[1]}/manifest.json" collect --task "$task" --episodes "${episodes[1]
     "${collect[@]}" --mixture planner=1 --model "sdiwm_model/weights/$task" --out "${data[1]}"
 
 full=$out/full/$teacher
+if [ "$teacher" = 0 ] && [ -d "sdiwm_model/weights/$task/full" ]; then
+    full=sdiwm_model/weights/$task/full
+fi
 step "$full/model.json" train --data "${data[@]}" --config config/training/size/full.yaml \
     --seed "$teacher" --out "$full"
-step "$full-bundle/model.json" export --model "$full" --seed "$teacher" --out "$full-bundle"
+step "$out/full/$teacher-bundle/model_card.json" compress --model "$full" --data "${data[@]}" \
+    --recipe quantise --seed "$teacher" --out "$out/full/$teacher-bundle"
 for recipe in "${recipes[@]}"; do
     bundle=$out/${recipe#*:}/$seed
     step "$bundle/model_card.json" compress --model "$full" --data "${data[@]}" \
