@@ -144,9 +144,10 @@ class Demonstration:
 
     def begin(self, task: Task, rng: np.random.Generator) -> None:
         if rng.random() < self.NEAR:
-            other = int(rng.integers(len(task.goals)))
-            named = task.goal is not None and rng.random() < self.NAMED
-            task.start_near(task.goal if named else other, rng)
+            near = int(rng.integers(len(task.goals)))
+            if task.goal is not None and rng.random() < self.NAMED:
+                near = task.goal
+            task.start_near(near, rng)
         self._noise = SmoothNoise(len(task.action_limit), rng.uniform(0.3, 0.97))
         self._amplitude = rng.uniform(0.0, 1.2)
         self._pull, self._goal = rng.uniform(0.0, 1.2), int(rng.integers(len(task.goals)))
