@@ -9,38 +9,22 @@
 # is not trained where it is shipped: what made it is in its model.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source .ci/steps.sh
 task=$1 seed=$2 teacher=${TEACHER:-$2}
 out=${COMPRESSION:-runs/compression}/$task
 recipes=(prune:pruned deploy:distilled microcontroller:all)
 
-# Episodes by script and by planner, as many as .ci/weights.sh collects, and how.
-collect=() scripted=()
+# Episodes by script and by planner, as many as .ci/weights.sh collects.
+motion "$task"
 case $task in
     reach) episodes=(800 800) ;;
-    push)
-        episodes=(400 200)
-        scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
-        ;;
-    jaco_reach)
-        episodes=(900 400)
-        collect=(--steps 60)
-        scripted=(--mixture random=0.6,scripted=0.2,near_target=0.2)
-        ;;
+    push) episodes=(400 200) ;;
+    jaco_reach) episodes=(900 400) ;;
     *)
         echo "compression: TASK=$task has no recipe: add one to .ci/compression.sh" >&2
         exit 2
         ;;
 esac
-
-# step FILE ARGUMENTS...: `sdiwm ARGUMENTS...`, which writes FILE last, unless FILE exists.
-step() {
-    local file=$1
-    shift
-    if [ ! -e "$file" ]; then
-        echo "compression: sdiwm $*"
-        "${BIN:-.venv/bin}/sdiwm" "$@"
-    fi
-}
 
 data=("$out/data/scripted" "$out/data/planned")
 step "${data[0]}/manifest.json" collect --task "$task" --episodes "${episodes[0]}" --seed 60 \

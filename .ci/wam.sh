@@ -6,6 +6,7 @@
 # and those that follow from it, to make it anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source .ci/steps.sh
 task=$1 seed=$2
 out=${WAM:-runs/wam}/$task
 bundle=sdiwm_model/weights/$task
@@ -22,16 +23,6 @@ case $task in
         exit 2
         ;;
 esac
-
-# step FILE ARGUMENTS...: `sdiwm ARGUMENTS...`, which writes FILE last, unless FILE exists.
-step() {
-    local file=$1
-    shift
-    if [ ! -e "$file" ]; then
-        echo "wam: sdiwm $*"
-        "${BIN:-.venv/bin}/sdiwm" "$@"
-    fi
-}
 
 step "$out/demonstrations/manifest.json" collect --task "$task" --episodes $episodes --steps $steps \
     --seed 30 --mixture demonstration=1 --out "$out/demonstrations"

@@ -9,49 +9,24 @@
 # what a training seed changes and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source .ci/steps.sh
 task=$1 seed=$2
 out=${WEIGHTS:-runs/weights}/$task/$seed
 
-# Episodes of each round; options of `sdiwm collect` in all rounds, and in the first beside those;
-# whether the last model goes on from the last round's.
-collect=() scripted=() goes_on=
+# Episodes of each round, and whether the last model goes on from the last round's.
+goes_on=
+motion "$task"
 case $task in
-    reach)
-        episodes=(800 400 400)
-        ;;
-    reach_goal_image)
-        episodes=(700)
-        ;;
-    push)
-        episodes=(400 200)
-        scripted=(--mixture random=0.15,scripted=0.3,wrong_target=0.2,near_target=0.35)
-        ;;
-    cartpole)
-        episodes=(1200 200 150 150)
-        collect=(--steps 80)
-        scripted=(--mixture random=0.1,scripted=0.35,near_target=0.55)
-        goes_on=yes
-        ;;
-    jaco_reach)
-        episodes=(900 200 200)
-        collect=(--steps 60)
-        scripted=(--mixture random=0.6,scripted=0.2,near_target=0.2)
-        ;;
+    reach) episodes=(800 400 400) ;;
+    reach_goal_image) episodes=(700) ;;
+    push) episodes=(400 200) ;;
+    cartpole) episodes=(1200 200 150 150) goes_on=yes ;;
+    jaco_reach) episodes=(900 200 200) ;;
     *)
         echo "weights: TASK=$task has no recipe: add one to .ci/weights.sh" >&2
         exit 2
         ;;
 esac
-
-# step FILE ARGUMENTS...: `sdiwm ARGUMENTS...`, which writes FILE last, unless FILE exists.
-step() {
-    local file=$1
-    shift
-    if [ ! -e "$file" ]; then
-        echo "weights: sdiwm $*"
-        "${BIN:-.venv/bin}/sdiwm" "$@"
-    fi
-}
 
 data=() start=() settings=(world_steps=4000 size.prior=0 prior_plans=0)
 if [ -n "${EPISODES:-}" ]; then

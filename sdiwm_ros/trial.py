@@ -117,7 +117,7 @@ def run_trial(settings: TrialSettings, on_progress: Callable[[Monitor, float], N
                 _look(graph, monitor)
                 host.sample()
                 on_progress(monitor, time.monotonic() - started)
-        sentences = plain_sentences(settings.task)
+        sentences = plain_sentences(settings.task) if settings.changes else {}
         changes = settings.changes if len(sentences) > 1 else 0
         for index in range(changes):
             published.append(_change_while_moving(graph, monitor, sentences, index))

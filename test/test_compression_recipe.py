@@ -32,7 +32,8 @@ def recipe(tmp_path):
     program.chmod(0o755)
     copy = tmp_path / ".ci" / RECIPE.name
     copy.parent.mkdir()
-    shutil.copy(RECIPE, copy)
+    for each in (RECIPE, RECIPE.with_name("steps.sh")):
+        shutil.copy(each, copy.parent)
     here = {"BIN": str(program.parent), "COMPRESSION": str(tmp_path / "out")}
 
     def run(task, seed=0, **environment):
