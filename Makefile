@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PACKAGES := sdiwm_model sdiwm_sim sdiwm_ros
 
-.PHONY: demo test lint weights ship wam ship-wam compression clean
+.PHONY: demo test lint weights ship wam ship-wam compression ship-full clean
 
 demo: $(READY)
 	$(BIN)/sdiwm demo $(ARGS)
@@ -41,6 +41,7 @@ weights: $(READY)
 
 ship:
 	cp -rT runs/weights/$(TASK)/$(SEED)/bundle sdiwm_model/weights/.$(TASK)
+	if [ -d sdiwm_model/weights/$(TASK)/full ]; then mv sdiwm_model/weights/$(TASK)/full sdiwm_model/weights/.$(TASK); fi
 	rm -rf sdiwm_model/weights/$(TASK)
 	mv sdiwm_model/weights/.$(TASK) sdiwm_model/weights/$(TASK)
 
@@ -56,3 +57,7 @@ ship-wam:
 # One seed of all that `sdiwm bench compression` compares: doc/how-to/compress.md.
 compression: $(READY)
 	.ci/compression.sh $(TASK) $(SEED)
+
+# The full model of seed 0 becomes the one that compression starts from.
+ship-full:
+	$(BIN)/python .ci/ship_full.py $(TASK)

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parent.parent / ".ci" / "compression.sh"
+from sdiwm_model.checkpoint import read_manifest
+from sdiwm_model.compression.pipeline import Source
+
+HERE = Path(__file__).resolve().parent.parent
+RECIPE = HERE / ".ci" / "compression.sh"
+SHIPPED = sorted((HERE / "sdiwm_model" / "weights").glob("*/full"))
 
 # Notes what it is told, and writes what the real one writes last.
 SDIWM = """#!/bin/bash
@@ -86,6 +91,12 @@ def test_a_shipped_full_model_is_not_trained_again(recipe, tmp_path):
     assert verbs(commands) == ["collect", "collect", "quantise", *STAGES]
     assert sources(commands) == {"sdiwm_model/weights/reach/full"}
     assert "train" in verbs(recipe("reach", seed=1)[1])
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda f: f.parent.name)
+def test_the_shipped_full_models_can_be_compressed(folder):
+    source = Source(folder, (), seed=0).foreseen()
+    assert (read_manifest(folder).task, source.sizes.latent) == (folder.parent.name, 256)
 
 
 def test_what_failed_is_made_again(recipe):
