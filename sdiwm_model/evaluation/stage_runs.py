@@ -92,9 +92,9 @@ def add_control(
         for suffix, replan in PACES.items():
             if suffix and stage.name != deployed:
                 continue
-            block = _controlled(stage, replan, episodes, seeds, kept)
-            scores = block["training_seeds"]["scores"]
-            for row, score in zip(rows[stage.name], scores, strict=True):
+            for row, bundle in zip(rows[stage.name], stage.bundles, strict=True):
+                block = _controlled(stage, bundle, replan, episodes, seeds, kept)
+                (score,) = block["training_seeds"]["scores"]
                 row |= {f"{key}{suffix}": values for key, values in score.items()}
             names = [f"{who}_{what}" for who in BESIDE for what in ("success", "return")]
             beside = {name: block[name] for name in names if name in block}
@@ -102,12 +102,12 @@ def add_control(
 
 
 def _controlled(
-    stage: Stage, replan: str, episodes: int, seeds: Sequence[int], kept: Kept
+    stage: Stage, bundle: Path, replan: str, episodes: int, seeds: Sequence[int], kept: Kept
 ) -> dict[str, Any]:
-    """The block of `sdiwm bench control` of all bundles of a stage."""
-    task = read_manifest(stage.bundles[0]).task
+    """The block of `sdiwm bench control` of one bundle of a stage."""
+    task = read_manifest(bundle).task
     about = {
-        "bundles": [_about(stage, bundle) for bundle in stage.bundles],
+        "bundles": [_about(stage, bundle)],
         "task": task,
         "episodes": episodes,
         "seeds": list(seeds),
@@ -116,7 +116,7 @@ def _controlled(
     return kept(
         f"control-{stage.name}-{replan}",
         about,
-        lambda: control(task, stage.bundles, stage.backend, episodes, seeds, replan),
+        lambda: control(task, [bundle], stage.backend, episodes, seeds, replan),
     )
 
 

@@ -59,11 +59,12 @@ def check_stages(stages: Sequence[Stage], task: str) -> None:
             f"{', '.join(names) or 'none'}"
         )
     reference = read_manifest(stages[0].bundles[0])
+    most = max(stages, key=lambda stage: len(stage.bundles))
     for stage in stages:
-        if len(stage.bundles) not in (1, len(stages[0].bundles)):
+        if len(stage.bundles) not in (1, len(most.bundles)):
             raise SdiwmError(
-                f"--stage {stage.name} names {len(stage.bundles)} bundles and '{FULL}' "
-                f"{len(stages[0].bundles)}: name as many, in the same order, or one"
+                f"--stage {stage.name} names {len(stage.bundles)} bundles and '{most.name}' "
+                f"{len(most.bundles)}: name as many, in the same order, or one"
             )
         for bundle in stage.bundles:
             manifest = read_manifest(bundle)

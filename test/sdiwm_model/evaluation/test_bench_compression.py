@@ -111,6 +111,15 @@ def test_stages_are_judged_on_the_same_episodes_and_timed_together(
     assert "quantised @native" in capsys.readouterr().out
 
 
+def test_one_full_model_stands_for_all_training_seeds(measure, random_bundle):
+    bundle = str(random_bundle)
+    stages = measure("--stage", "pruned", bundle, bundle)["stages"]
+    assert [stages[name]["success"]["n"] for name in ("full", "pruned")] == [4, 8]
+    assert stages["pruned"]["training_seeds"]["success"] == [1.0, 1.0]
+    versus = stages["pruned"]["accuracy_vs_full"]
+    assert (versus["success"]["n"], versus["success"]["mean"], versus["hri"]["mean"]) == (8, 1, 1)
+
+
 def test_a_stopped_bench_goes_on_and_measures_times_anew(measure, asked, monkeypatch):
     first = measure()
     monkeypatch.setattr(stage_runs, "judge", None)
@@ -251,5 +260,7 @@ def test_stages_that_cannot_be_compared_are_refused(random_bundle, tmp_path):
     assert "each once" in refused(full, full)
     assert "trained for the task push" in refused(full, Stage("pruned", "onnx", (other,)))
     assert "holds no vision.onnx" in refused(full, Stage("pruned", "onnx", (bare,)))
-    assert "names 3 bundles" in refused(full, Stage("pruned", "onnx", (random_bundle,) * 3))
+    thrice = Stage("pruned", "onnx", (random_bundle,) * 3)
+    assert "names 2 bundles and 'pruned' 3" in refused(full, thrice)
     check_stages([full, Stage("pruned", "torch", (bare,))], "reach")
+    check_stages([replace(full, bundles=(random_bundle,)), thrice], "reach")
