@@ -1,8 +1,8 @@
 """Through Ray come the same clips in the same order as from this machine's threads."""
 
+import signal
 from itertools import islice
 
-import signal
 import numpy as np
 import pytest
 

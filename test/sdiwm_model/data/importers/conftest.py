@@ -1,8 +1,10 @@
-"""Folders of episodes to export, and how two episodes are compared."""
+"""Folders of episodes to export, how two are compared; and the tests find `videos` beside them."""
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from sdiwm_model import cli
 from sdiwm_model.data.episodes import Episode, EpisodeSpec
 from sdiwm_model.data.loader import load_episodes
 from sdiwm_model.data.shards import ShardWriter, read_manifest
+
+sys.path.append(str(Path(__file__).parent))
 
 TASK = {
     "name": "reach",
