@@ -111,7 +111,7 @@ def _search(
     from sdiwm_model.compression.under import build, print_table, search
     from sdiwm_model.report import build_report, write_json
 
-    results: dict[str, Any] = {"constraints": constraints, "recipe": file.path}
+    results: dict[str, Any] = {"constraints": constraints, "recipe": args.recipe or "search"}
 
     def report() -> None:
         if args.json is not None:
