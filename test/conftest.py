@@ -1,9 +1,11 @@
 """Settings for every test: one thread, no screen, no network discovery beyond this machine.
 
-Also models of random weights, for the tests of quantisation and engine.
+Also models of random weights, for the tests of quantisation and engine, and recipes of weights run
+with a stand-in for `sdiwm`.
 """
 
 import os
+import subprocess
 
 import pytest
 
@@ -11,6 +13,31 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@pytest.fixture
+def recipe_with(tmp_path):
+    """Makes a runner of a script of .ci, told a stand-in for `sdiwm` and what names its output.
+
+    The runner returns the exit status and the commands that the stand-in noted in its {log}.
+    """
+    log, program = tmp_path / "log", tmp_path / "bin" / "sdiwm"
+
+    def made(script, output, stand_in):
+        program.parent.mkdir()
+        program.write_text(stand_in.format(log=log))
+        program.chmod(0o755)
+        here = {"BIN": str(program.parent), output: str(tmp_path / "out")}
+
+        def run(task, seed=0, **environment):
+            log.write_text("")
+            variables = {**os.environ, **here, **environment}
+            done = subprocess.run([script, task, str(seed)], env=variables, check=False)
+            return done.returncode, log.read_text().replace(f"{tmp_path}/out/", "").splitlines()
+
+        return run
+
+    return made
 
 
 @pytest.fixture(scope="session")

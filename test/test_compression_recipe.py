@@ -1,8 +1,6 @@
 """`make compression` collects, trains a full model and compresses it; stopped, it goes on."""
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,25 +27,13 @@ esac
 
 
 @pytest.fixture
-def recipe(tmp_path):
-    """Runs a copy of the recipe with a stand-in for `sdiwm`: its exit status and the commands."""
-    log, program = tmp_path / "log", tmp_path / "bin" / "sdiwm"
-    program.parent.mkdir()
-    program.write_text(SDIWM.format(log=log))
-    program.chmod(0o755)
+def recipe(recipe_with, tmp_path):
+    """Of a copy, beside which no full model is shipped."""
     copy = tmp_path / ".ci" / RECIPE.name
     copy.parent.mkdir()
     for each in (RECIPE, RECIPE.with_name("steps.sh")):
         shutil.copy(each, copy.parent)
-    here = {"BIN": str(program.parent), "COMPRESSION": str(tmp_path / "out")}
-
-    def run(task, seed=0, **environment):
-        log.write_text("")
-        variables = {**os.environ, **here, **environment}
-        done = subprocess.run([copy, task, str(seed)], env=variables, check=False)
-        return done.returncode, log.read_text().replace(f"{tmp_path}/out/", "").splitlines()
-
-    return run
+    return recipe_with(copy, "COMPRESSION", SDIWM)
 
 
 def verbs(commands):

@@ -1,7 +1,5 @@
 """`make wam` collects demonstrations once, trains on them, and goes on where it stopped."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,21 +17,8 @@ touch "$out/$(if [ "$1" = collect ]; then echo manifest.json; else echo wam/wam.
 
 
 @pytest.fixture
-def recipe(tmp_path):
-    """Runs the recipe with a stand-in for `sdiwm`; returns its exit status and the commands."""
-    log, program = tmp_path / "log", tmp_path / "bin" / "sdiwm"
-    program.parent.mkdir()
-    program.write_text(SDIWM.format(log=log))
-    program.chmod(0o755)
-    here = {"BIN": str(program.parent), "WAM": str(tmp_path / "out")}
-
-    def run(task, seed=0, **environment):
-        log.write_text("")
-        variables = {**os.environ, **here, **environment}
-        done = subprocess.run([RECIPE, task, str(seed)], env=variables, check=False)
-        return done.returncode, log.read_text().replace(f"{tmp_path}/out/", "").splitlines()
-
-    return run
+def recipe(recipe_with):
+    return recipe_with(RECIPE, "WAM", SDIWM)
 
 
 def test_all_seeds_learn_from_the_same_demonstrations_on_the_shipped_encoder(recipe):

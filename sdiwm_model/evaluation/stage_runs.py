@@ -106,8 +106,7 @@ def _controlled(
 ) -> dict[str, Any]:
     """The block of `sdiwm bench control` of one bundle of a stage."""
     task = read_manifest(bundle).task
-    about = {
-        "bundles": [_about(stage, bundle)],
+    about = _about(stage, bundle) | {
         "task": task,
         "episodes": episodes,
         "seeds": list(seeds),
