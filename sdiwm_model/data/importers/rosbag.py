@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sdiwm_model.data.shards import ShardReader
 
 SECOND = 1_000_000_000
+GOAL_LATE = 1.0  # s for a goal to come after its instruction, as to a recorder that has just joined
 CLOCKS_APART = 10.0  # s between stamp and receipt beyond which they are of two clocks
 TYPES = {
     "image": "sensor_msgs/msg/Image",
@@ -88,8 +89,7 @@ class BagRecording:
             self._state = self._stream(bag, "state") if topics.state else None
             self._heard = list(self._samples(bag, "instruction"))
             self._goals = list(self._samples(bag, "goal")) if topics.goal else None
-        for stamp, sentence in self._heard:
-            goal = self._goal_of(stamp, sentence)
+        for _, _, sentence, goal in self._instructions():
             if goal is not None and sentence not in self.sentences.setdefault(goal, []):
                 self.sentences[goal].append(sentence)
         self._check_widths()
@@ -111,21 +111,26 @@ class BagRecording:
         if not self._heard:
             topic = self._settings.topics.instruction
             raise SdiwmError(f"{self._source}: topic {topic}: no instruction was recorded")
-        margin = int(self._settings.grid.margin * SECOND)
-        ends = [stamp - margin for stamp, _ in self._heard[1:]] + [int(self._pictures[-1])]
-        for (stamp, sentence), end in zip(self._heard, ends, strict=True):
-            goal = self._goal_of(stamp, sentence)
+        for start, end, sentence, goal in self._instructions():
             if goal is None:
                 yield Skipped(f"{self._source}: '{sentence}' names no single goal")
             else:
-                yield from self._of_one_instruction(stamp + margin, end, sentence, goal)
+                yield from self._of_one_instruction(start, end, sentence, goal)
 
-    def _goal_of(self, stamp: int, sentence: str) -> int | None:
-        """The goal that was said within the margin of the instruction, or that its words name."""
+    def _instructions(self) -> Iterator[tuple[int, int, str, int | None]]:
+        """(first ns, last ns, sentence, goal) of each: what lies a margin from its neighbours."""
+        margin = int(self._settings.grid.margin * SECOND)
+        ends = [stamp - margin for stamp, _ in self._heard[1:]] + [int(self._pictures[-1])]
+        for (stamp, sentence), end in zip(self._heard, ends, strict=True):
+            said_until = min(end, stamp + int(GOAL_LATE * SECOND))
+            goal = self._goal_of(sentence, stamp - margin, said_until)
+            yield stamp + margin, end, sentence, goal
+
+    def _goal_of(self, sentence: str, start: int, stop: int) -> int | None:
+        """The last goal that was said from `start` to `stop` ns, or the one that its words name."""
         if self._goals is None:
             return self._settings.goal_of(sentence)
-        margin = int(self._settings.grid.margin * SECOND)
-        said = [name for when, name in self._goals if abs(when - stamp) <= margin]
+        said = [name for when, name in self._goals if start <= when <= stop]
         goals = list(self._settings.task["goals"])
         return goals.index(said[-1]) if said and said[-1] in goals else None
 

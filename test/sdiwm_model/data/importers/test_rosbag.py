@@ -209,6 +209,21 @@ def test_a_goal_that_was_said_counts_more_than_the_words(run, tmp_path, settings
     ]
 
 
+def test_a_goal_may_be_heard_later_than_its_instruction_but_not_after_the_next(
+    run, tmp_path, settings
+):
+    content = SETTINGS | {"topics": SETTINGS["topics"] | {"goal": "goal"}}
+    settings.write_text(yaml.safe_dump(content))
+    said = ((0.0, "that one"), (1.5, "no answer"), (2.5, "the other"))
+    bag = write_bag(tmp_path / "bag", sentences=said, goals=((0.3, "blue"), (2.6, "red")))
+    status, out = run(bag)
+    assert status == 0
+    assert [(e.instruction, e.goal) for e in load_episodes(out)] == [
+        ("that one", 1),
+        ("the other", 0),
+    ]
+
+
 @pytest.mark.parametrize("topic", ["camera/image_raw", "joint_states", "commands", "goal_cost"])
 def test_a_stream_that_falls_silent_cuts_the_episode(run, tmp_path, topic):
     bag = write_bag(tmp_path / "bag", silent=lambda name, t: name == topic and 1.5 < t < 2.5)
