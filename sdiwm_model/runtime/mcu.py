@@ -48,8 +48,11 @@ EMULATED_BOARD = "mps2-an500"
 ON_HOST = "sil"  # software in the loop: the same firmware compiled for this machine
 TIMEOUT_S = 0.25
 EMULATED_TIMEOUT_S = 60.0
-WITH_PRIOR = {"candidates": 16, "horizon": 12, "iterations": 1}
-WITHOUT_PRIOR = {"candidates": MAX_CANDIDATES, "horizon": MAX_HORIZON, "iterations": 1}
+LONGEST_WITH_PRIOR = 12  # model steps of a plan
+CANDIDATES_WITH_PRIOR = 16  # at least, and a multiple of them
+# Multiply-accumulates of a Cortex-M7 at 480 MHz in 10 ms: the least that was estimated for a GRU of
+# this package (doc/results/compression_jaco_reach.json, all_three: 1.08 a cycle).
+MACS_OF_PLAN = 5_200_000
 
 
 class Microcontroller:
@@ -237,13 +240,18 @@ def check_dynamics(folder: Path, manifest: Manifest) -> None:
 
 
 def fitting(manifest: Manifest) -> PlannerSettings:
-    """The bundle's planner settings, with as many candidates and steps as 10 ms have room for.
+    """The bundle's planner settings, with as many candidates as a Cortex-M7 rolls out in 10 ms.
 
-    With a policy prior few are enough; without one all that the firmware holds are taken.
+    Sixteen at least, since with a policy prior few are enough; without one all that the firmware
+    holds are taken.
     """
-    most = WITH_PRIOR if manifest.sizes.prior and manifest.planner.use_prior else WITHOUT_PRIOR
-    chosen = {name: min(getattr(manifest.planner, name), limit) for name, limit in most.items()}
-    return replace(manifest.planner, **chosen)
+    own, sizes = manifest.planner, manifest.sizes
+    candidates, horizon = min(own.candidates, MAX_CANDIDATES), min(own.horizon, MAX_HORIZON)
+    if sizes.prior and own.use_prior:
+        horizon = min(horizon, LONGEST_WITH_PRIOR)
+        times = MACS_OF_PLAN // (horizon * sizes.macs_per_model_step * CANDIDATES_WITH_PRIOR)
+        candidates = min(candidates, CANDIDATES_WITH_PRIOR * max(1, times))
+    return replace(own, candidates=candidates, horizon=horizon, iterations=1)
 
 
 def is_emulated(port: str) -> bool:
