@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def estimates(
 
 
 def _kept_estimate(kept: Kept, bundle: Path, board: str) -> dict[str, Any]:
-    about = {"model_hash": read_manifest(bundle).model_hash, "board": board}
+    manifest = read_manifest(bundle)
+    plan = asdict(fitting(manifest))
+    about = {"model_hash": manifest.model_hash, "planner": plan, "board": board}
     return kept(f"estimate-{board}", about, lambda: _estimate(bundle, board))
 
 

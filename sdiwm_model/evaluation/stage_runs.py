@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,12 @@ def _controlled(
 
 
 def _about(stage: Stage, bundle: Path) -> dict[str, Any]:
-    return {"model_hash": read_manifest(bundle).model_hash, "backend": stage.backend}
+    manifest = read_manifest(bundle)
+    return {
+        "model_hash": manifest.model_hash,
+        "planner": asdict(manifest.planner),
+        "backend": stage.backend,
+    }
 
 
 def _float_runtime(bundle: Path) -> Runtime:

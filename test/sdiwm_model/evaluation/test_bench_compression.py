@@ -132,6 +132,19 @@ def test_a_stopped_bench_goes_on_and_measures_times_anew(measure, asked, monkeyp
         assert before["latency_ms"] != after["latency_ms"]
 
 
+def test_a_bundle_that_plans_otherwise_by_now_is_driven_anew(
+    measure, asked, random_bundle, tmp_path
+):
+    other = shutil.copytree(random_bundle, tmp_path / "other")
+    stage = ("--stage", "other@native", str(other), "--deployed", "quantised")
+    measure(*stage)
+    assert len(asked) == 4
+    manifest = read_manifest(other)
+    write_manifest(other, replace(manifest, planner=replace(manifest.planner, candidates=8)))
+    measure(*stage)
+    assert len(asked) == 5
+
+
 def test_pruning_is_drawn_against_masks_that_take_as_long_as_the_whole(
     measure, tmp_path, monkeypatch, capsys
 ):
