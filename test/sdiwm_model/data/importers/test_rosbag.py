@@ -196,32 +196,29 @@ def test_every_instruction_begins_an_episode_and_one_without_a_goal_makes_none(
     ]
 
 
-def test_a_goal_that_was_said_counts_more_than_the_words(run, tmp_path, settings):
+@pytest.mark.parametrize(
+    ("said", "goals", "expected"),
+    [
+        pytest.param(
+            ((0.0, "not red but blue"), (1.5, "red"), (2.5, "the blue one")),
+            ((0.01, "blue"), (2.5, "blue")),
+            [("not red but blue", 1), ("the blue one", 1)],
+            id="more-than-the-words",
+        ),
+        pytest.param(
+            ((0.0, "that one"), (1.5, "no answer"), (2.5, "the other")),
+            ((0.3, "blue"), (2.6, "red")),
+            [("that one", 1), ("the other", 0)],
+            id="later-than-the-words-but-before-the-next",
+        ),
+    ],
+)
+def test_a_goal_that_was_said_counts(run, tmp_path, settings, said, goals, expected):
     content = SETTINGS | {"topics": SETTINGS["topics"] | {"goal": "goal"}}
     settings.write_text(yaml.safe_dump(content))
-    said = ((0.0, "not red but blue"), (1.5, "red"), (2.5, "the blue one"))
-    bag = write_bag(tmp_path / "bag", sentences=said, goals=((0.01, "blue"), (2.5, "blue")))
-    status, out = run(bag)
+    status, out = run(write_bag(tmp_path / "bag", sentences=said, goals=goals))
     assert status == 0
-    assert [(e.instruction, e.goal) for e in load_episodes(out)] == [
-        ("not red but blue", 1),
-        ("the blue one", 1),
-    ]
-
-
-def test_a_goal_may_be_heard_later_than_its_instruction_but_not_after_the_next(
-    run, tmp_path, settings
-):
-    content = SETTINGS | {"topics": SETTINGS["topics"] | {"goal": "goal"}}
-    settings.write_text(yaml.safe_dump(content))
-    said = ((0.0, "that one"), (1.5, "no answer"), (2.5, "the other"))
-    bag = write_bag(tmp_path / "bag", sentences=said, goals=((0.3, "blue"), (2.6, "red")))
-    status, out = run(bag)
-    assert status == 0
-    assert [(e.instruction, e.goal) for e in load_episodes(out)] == [
-        ("that one", 1),
-        ("the other", 0),
-    ]
+    assert [(e.instruction, e.goal) for e in load_episodes(out)] == expected
 
 
 @pytest.mark.parametrize("topic", ["camera/image_raw", "joint_states", "commands", "goal_cost"])
