@@ -50,8 +50,8 @@ TIMEOUT_S = 0.25
 EMULATED_TIMEOUT_S = 60.0
 LONGEST_WITH_PRIOR = 12  # model steps of a plan
 CANDIDATES_WITH_PRIOR = 16  # at least, and a multiple of them
-# Multiply-accumulates of a Cortex-M7 at 480 MHz in 10 ms: the least that was estimated for a GRU of
-# this package (doc/results/compression_jaco_reach.json, all_three: 1.08 a cycle).
+# Multiply-accumulates of a Cortex-M7 at 480 MHz in 10 ms, 1.08 a cycle: a little below what is
+# estimated for pruned students, 1.11 and more (doc/results/compression_*.json, all_three).
 MACS_OF_PLAN = 5_200_000
 
 

@@ -88,6 +88,10 @@ class BagRecording:
             self._costs = self._stream(bag, "goal_cost")
             self._state = self._stream(bag, "state") if topics.state else None
             self._heard = list(self._samples(bag, "instruction"))
+            if not self._heard:
+                raise SdiwmError(
+                    f"{source}: topic {topics.instruction}: no instruction was recorded"
+                )
             self._goals = list(self._samples(bag, "goal")) if topics.goal else None
         for _, _, sentence, goal in self._instructions():
             if goal is not None and sentence not in self.sentences.setdefault(goal, []):
@@ -108,9 +112,6 @@ class BagRecording:
         return islice(self._all(), start, None)
 
     def _all(self) -> Iterator[Episode | Skipped]:
-        if not self._heard:
-            topic = self._settings.topics.instruction
-            raise SdiwmError(f"{self._source}: topic {topic}: no instruction was recorded")
         for start, end, sentence, goal in self._instructions():
             if goal is None:
                 yield Skipped(f"{self._source}: '{sentence}' names no single goal")

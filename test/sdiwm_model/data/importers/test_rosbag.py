@@ -60,10 +60,14 @@ class Bag:
     def __exit__(self, *error):
         self._writer.__exit__(*error)
 
-    def say(self, topic, kind, seconds, **fields):
+    def offer(self, topic, kind):
+        """As a recorder does that hears of a topic on which nothing is said yet."""
         if topic not in self._connections:
             connection = self._writer.add_connection(topic, kind, typestore=STORE)
             self._connections[topic] = connection
+
+    def say(self, topic, kind, seconds, **fields):
+        self.offer(topic, kind)
         raw = STORE.serialize_cdr(STORE.types[kind](**fields), kind)
         self._writer.write(self._connections[topic], BEGIN + round(seconds * SECOND), raw)
 
@@ -101,6 +105,8 @@ def write_bag(
             if not silent(topic, t):
                 bag.say(f"{prefix}/{topic}", kind, t, **fields)
 
+        if not sentences:
+            bag.offer(f"{prefix}/instruction", "std_msgs/msg/String")
         for t, name in goals:
             say("goal", "std_msgs/msg/String", t, data=name)
         for t, sentence in sentences:
@@ -209,7 +215,7 @@ def test_every_instruction_begins_an_episode_and_one_without_a_goal_makes_none(
             ((0.0, "that one"), (1.5, "no answer"), (2.5, "the other")),
             ((0.3, "blue"), (2.6, "red")),
             [("that one", 1), ("the other", 0)],
-            id="later-than-the-words-but-before-the-next",
+            id="later-than-the-instruction-but-before-the-next",
         ),
     ],
 )
@@ -311,6 +317,7 @@ def test_of_several_bags_one_without_a_topic_is_left_out_and_named(run, tmp_path
     [
         ({"silent": lambda name, t: name == "joint_states"}, "/joint_states was not recorded"),
         ({"silent": lambda name, t: name == "instruction"}, "/instruction was not recorded"),
+        ({"sentences": ()}, "/instruction: no instruction was recorded"),
         ({"joints": ("gripper", "shoulder")}, "no joint 'elbow'; there is: gripper, shoulder"),
         ({"sentences": ((0.0, "dance"),)}, "'dance' names no single goal"),
         ({"seconds": 0.5}, "steps without a gap"),
