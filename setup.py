@@ -41,6 +41,7 @@ ROS = [
 ]
 DEVELOPMENT = [
     "pytest",
+    "pytest-timeout",
     "pytest-xdist",
     "hypothesis",
     "ruff",

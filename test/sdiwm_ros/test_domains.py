@@ -1,4 +1,4 @@
-"""Graphs on one host never share a ROS domain by accident, and use no shared memory."""
+"""Graphs on one host never share a ROS domain by accident; which threads the middleware starts."""
 
 import subprocess
 import sys
@@ -53,8 +53,9 @@ def test_where_every_domain_is_taken_it_is_said(monkeypatch):
     [graph.private_environment, lambda: private("LOCALHOST"), lambda: private("SUBNET")],
     ids=["private", "localhost", "subnet"],
 )
-def test_no_transport_of_a_node_is_shared_memory(environment):
-    """With it, a participant that joins holds back the data of running nodes for 333 ms."""
+def test_a_node_has_no_thread_for_shared_memory_or_descriptions_of_types(environment):
+    """With the first, a participant that joins holds back the data of running nodes for 333 ms;
+    with the second, a process that leaves while others join may crash or hang."""
     code = (
         "import os, rclpy; rclpy.init(); node = rclpy.create_node('node');"
         "print(*(open(f'/proc/self/task/{t}/comm').read() for t in os.listdir('/proc/self/task')))"
@@ -64,6 +65,7 @@ def test_no_transport_of_a_node_is_shared_memory(environment):
     )
     assert "dds.udp" in done.stdout
     assert "dds.shm" not in done.stdout
+    assert "dds.tls" not in done.stdout
 
 
 def private(discovery):
