@@ -170,6 +170,7 @@ class _Frames:
     def __init__(self, path: Path, outcome: Outcome) -> None:
         self._path = path
         self._outcome = outcome
+        self._packets = 0
         self.duration = 0.0
         self.aspect = 1.0
 
@@ -235,6 +236,7 @@ class _Frames:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                self._packets += packet.size > 0
                 frames = packet.decode()
             except av.FFmpegError as error:
                 if isinstance(error, av.error.EOFError):
@@ -266,6 +268,10 @@ class _Frames:
         if told is not None and told - seconds > max(CUT_SHORT, 2 * self.duration):
             self._outcome.reasons.append(
                 f"it ends after {seconds:.2f} of {told:.2f} s: the file is cut short"
+            )
+        elif (listed := len(stream.index_entries)) > self._packets:
+            self._outcome.reasons.append(
+                f"it holds {self._packets} of the {listed} pictures it lists: the file is cut short"
             )
 
     def _judge_rate(self, distances: NDArray[np.float64]) -> None:

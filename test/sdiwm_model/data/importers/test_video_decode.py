@@ -199,6 +199,20 @@ def sound(tmp_path_factory):
     return make_video(path, seconds=3.0, movflags="faststart").read_bytes()
 
 
+def test_a_file_cut_between_its_last_pictures_is_cut_short(sound, tmp_path):
+    """Nothing of what is left is damaged, and less than half a second is missing."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(sound)
+    with av.open(str(path)) as container:
+        ends = [packet.pos + packet.size for packet in container.demux(video=0) if packet.size]
+    for lost in range(1, 10):
+        path.write_bytes(sound[: ends[-1 - lost]])
+        _, outcome = decode(path)
+        assert outcome.reasons == [
+            f"it holds {90 - lost} of the 90 pictures it lists: the file is cut short"
+        ]
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_whatever_bytes_of_the_pictures_are_hurt_nothing_is_lost_in_silence(sound, data):
