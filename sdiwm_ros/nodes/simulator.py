@@ -142,7 +142,7 @@ class SimulatorNode(ManagedNode):
             self._tell_goal()
 
     def _on_command(self, message: Float64MultiArray) -> None:
-        received = self.clock()
+        heard, received = time.monotonic(), self.clock()
         record = self._episodes.record
         try:
             command = read_command(message)
@@ -153,7 +153,7 @@ class SimulatorNode(ManagedNode):
         verdict = self._guard.check(command.velocity)
         record.refused_commands += verdict.safe_stop
         self._velocity = verdict.velocity
-        self._watchdog.feed(time.monotonic())
+        self._watchdog.feed(heard)
         if command.kind is CommandKind.PLAN and not self._running:
             self._running = True
             self._start_clock()
@@ -178,7 +178,8 @@ class SimulatorNode(ManagedNode):
         self._simulated_ns += round(1e9 * self._task.physics_dt)
         ended = None
         if self._running and not self._episodes.exhausted:
-            ended = self._episodes.step(self._action(), self.clock())
+            now = self.clock()  # before it is judged how old the command is
+            ended = self._episodes.step(self._action(), now)
             self._ticks += 1
         stamp = self.clock()
         if self.given["publish_clock"]:
