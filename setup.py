@@ -41,7 +41,6 @@ ROS = [
 ]
 DEVELOPMENT = [
     "pytest",
-    "pytest-timeout",
     "pytest-xdist",
     "hypothesis",
     "ruff",
