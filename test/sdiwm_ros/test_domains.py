@@ -55,7 +55,7 @@ def test_where_every_domain_is_taken_it_is_said(monkeypatch):
 )
 def test_a_node_has_no_thread_for_shared_memory_or_descriptions_of_types(environment):
     """With the first, a participant that joins holds back the data of running nodes for 333 ms;
-    with the second, a process that leaves while others join may crash or hang."""
+    with the second, a process that leaves while others join may crash."""
     code = (
         "import os, rclpy; rclpy.init(); node = rclpy.create_node('node');"
         "print(*(open(f'/proc/self/task/{t}/comm').read() for t in os.listdir('/proc/self/task')))"
