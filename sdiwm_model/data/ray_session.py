@@ -16,7 +16,12 @@ OBJECT_STORE_BYTES = 1_000_000_000
 
 
 def import_ray() -> Any:
-    """Return the module; SdiwmError where it is not installed."""
+    """Return the module; SdiwmError where it is not installed.
+
+    It reports to nobody unless RAY_USAGE_STATS_ENABLED=1 says so: a thread that samples for the
+    report goes on while Ray shuts down, which then may end the process with exit code 1.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from sdiwm_model.data.stream_reader import ClipReader
 from sdiwm_model.errors import SdiwmError
 
 STORE_SHARE = 0.3  # of the object store, for what a segment reads ahead; two overlap for a moment
-AHEAD_BATCHES = 16
 SEGMENT = 1024  # batches of one Ray data set: to plan them takes Ray a second
 LEAD = 64  # batches before its end when the next one starts
 COLUMN = "column."
@@ -123,8 +122,11 @@ class RayClipLoader:
                 rows = upcoming.result()
 
     def _segment(self, begin: int, step: int) -> Iterator[Mapping[str, Any]]:
-        """Ray's iterator over the next SEGMENT batches, a row each."""
-        waiting = min(AHEAD_BATCHES, max(1, self._ahead_bytes // self._bytes // 2))
+        """The next SEGMENT batches, a row each, while the one after comes to this node.
+
+        Not by `iter_batches`: threads of it go on calling Ray when its iterator is closed, and a
+        call while Ray shuts down ends the process at once, with exit code 1 and not a word.
+        """
         order = (self.clips, self._order.seed, self._order.data)
         data = self._ray.data.range(SEGMENT, override_num_blocks=SEGMENT).map_batches(
             _read,
@@ -134,9 +136,16 @@ class RayClipLoader:
         options = data.context.execution_options
         options.preserve_order = True
         options.resource_limits = options.resource_limits.copy(
-            object_store_memory=self._ahead_bytes
+            object_store_memory=self._ahead_bytes - self._bytes  # the one that comes
         )
-        return iter(data.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=waiting))
+        bundles = data.iter_internal_ref_bundles()
+        blocks = chain.from_iterable(bundle.block_refs for bundle in bundles)
+        for block, coming in pairwise(chain(blocks, [None])):
+            if coming is not None:
+                self._ray.wait([coming], timeout=0)
+            columns = self._ray.data.block.BlockAccessor.for_block(self._ray.get(block)).to_numpy()
+            for number in range(len(columns[ERROR])):
+                yield {name: column[number] for name, column in columns.items()}
 
 
 def _started(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -186,9 +195,9 @@ def _fetched(reference: Any) -> ClipReader:
 
 
 def _batch_of(row: Mapping[str, Any]) -> ClipBatch:
-    if row[ERROR][0]:
-        raise SdiwmError(str(row[ERROR][0]))
-    own = {name: np.array(value[0]) for name, value in row.items()}  # frees the object store
+    if row[ERROR]:
+        raise SdiwmError(str(row[ERROR]))
+    own = {name: np.array(value) for name, value in row.items()}  # frees the object store
     return ClipBatch(
         frames=own["frames"],
         columns={n.removeprefix(COLUMN): own[n] for n in own if n.startswith(COLUMN)},

@@ -1,6 +1,7 @@
 """Through Ray come the same clips in the same order as from this machine's threads."""
 
 import signal
+import threading
 from itertools import islice
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_a_state_of_the_local_loader_goes_on_through_ray_at_another_world_size(f
     assert_same([shares[r][step] for step in range(2) for r in range(2)], expected)
     for rank in ranks:
         rank.close()
+
+
+def test_a_closed_loader_leaves_no_thread_that_would_call_ray_while_it_shuts_down(folder):
+    source = through_ray(folder)
+    before = set(threading.enumerate())
+    batches = iter(source)
+    next(batches)
+    assert set(threading.enumerate()) > before
+    source.close()
+    assert set(threading.enumerate()) == before
 
 
 def test_a_damaged_shard_is_named_as_the_local_loader_names_it(folder, tmp_path):
