@@ -137,18 +137,27 @@ def paired_ratio(
     return {"mean": mean, "ci95": [float(low), float(high)], "n": len(pairs)}
 
 
-def commit() -> str | None:
-    """Return the commit of the source tree this runs from, "-dirty" if it differs; else None."""
-    tree = Path(__file__).resolve().parent.parent
+def commit(tree: Path = Path(__file__).resolve().parent.parent) -> str | None:
+    """Return the commit of the source tree this runs from, "-dirty" if it differs; else None.
+
+    The reports in doc/results may differ: the one that is being made anew is among them.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", "-C", str(tree), *words], capture_output=True, text=True, timeout=10
+        )
+
     if not (tree / ".git").exists():
         return None
-    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
-    command += ["--exclude=*"]  # the hash, never a tag
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        head = git("rev-parse", "HEAD")
+        same = git("diff", "--quiet", "HEAD", "--", ".", ":(exclude)doc/results")
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    if head.returncode != 0:
+        return None
+    return head.stdout.strip() + ("" if same.returncode == 0 else "-dirty")
 
 
 def machine() -> dict[str, Any]:

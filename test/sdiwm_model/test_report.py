@@ -1,6 +1,7 @@
 """Reports carry what they depend on, and plain JSON."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sdiwm_model.report import (
     bootstrap_interval,
     build_report,
+    commit,
     distribution,
     paired_ratio,
     rate,
@@ -23,6 +25,27 @@ def test_a_report_names_all_that_the_figures_depend_on(tmp_path):
     assert read["results"] == {"plan": 2.5}
     assert read["machine"]["cores"] >= 1
     assert read["versions"]["numpy"] == np.__version__
+
+
+def test_a_commit_is_dirty_where_the_source_differs_and_not_for_a_report_made_anew(tmp_path):
+    def git(*words):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    assert commit(tmp_path) is None
+    git("init")
+    assert commit(tmp_path) is None  # nothing is committed yet
+    source, report = tmp_path / "a.py", tmp_path / "doc/results/a.json"
+    report.parent.mkdir(parents=True)
+    source.write_text("1")
+    report.write_text("1")
+    git("add", ".")
+    git("commit", "-m", "a")
+    report.write_text("2")
+    assert commit(tmp_path) == git("rev-parse", "HEAD")
+    source.write_text("2")
+    assert commit(tmp_path) == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_a_figure_that_is_not_finite_becomes_null_with_its_reason():
