@@ -37,6 +37,7 @@ REPORTED_PACKAGES = (
     "ros-rmw-fastrtps-cpp",
 )
 Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
+TREE = Path(__file__).resolve().parent.parent
 
 
 def build_report(
@@ -137,7 +138,7 @@ def paired_ratio(
     return {"mean": mean, "ci95": [float(low), float(high)], "n": len(pairs)}
 
 
-def commit(tree: Path = Path(__file__).resolve().parent.parent) -> str | None:
+def commit(tree: Path = TREE) -> str | None:
     """Return the commit of the source tree this runs from, "-dirty" if it differs; else None.
 
     The reports in doc/results may differ: the one that is being made anew is among them.
